@@ -1,0 +1,47 @@
+# Every target does its own set-up: Python >= 3.11 and make are all it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## encode, decode and compare a picture: make demo [IMAGE=path]
+	$(BIN)/python -m bench.demo $(IMAGE)
+
+test: lint ## every check, then the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## style, types, layers, spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict inrcodec
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
+
+format: $(READY) ## lay out the code and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove the environment and every cache
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find inrcodec tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# Without a GPU, torch's CPU build saves gigabytes: a wheel that pip is configured to find locally,
+# else PyTorch's own index. Where neither answers, the last line takes the build on PyPI.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --upgrade pip
+	command -v nvidia-smi >/dev/null \
+	    || $(INSTALL) --no-deps --no-index torch 2>/dev/null \
+	    || $(INSTALL) --no-deps --retries 1 --timeout 30 --index-url $(CPU_TORCH) torch \
+	    || true
+	$(INSTALL) --build-constraint constraints.txt --group dev --editable .
+	touch $@

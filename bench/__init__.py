@@ -1,0 +1,1 @@
+"""Compares inrcodec with other codecs; the package never imports it."""

@@ -1,0 +1,1 @@
+"""Bitstream: sections to bytes and back, with every byte accounted for."""

@@ -1,0 +1,54 @@
+"""Joins the bytes of a file with a description of what is in them, for people and for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from inrcodec.bitstream.container import unpack
+from inrcodec.bitstream.header import Track
+from inrcodec.bitstream.metadata import unpack_metadata
+from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
+
+
+def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+    """What a file holds, after its checksums were verified; no symbol is decoded.
+
+    `bpp` is bits of the whole file per lattice position of the first track. `overhead` counts the
+    bytes that are neither coded parameters nor metadata.
+    """
+    header, sections = unpack(data, limits)
+    coded = sum(len(section.payload) for section in sections)
+    metadata: dict[str, int] = {}
+    for section in sections:
+        if section.type == SectionType.METADATA:
+            entries = unpack_metadata(section.payload, limits)
+            metadata = {name: len(value) for name, value in entries.items()}
+    positions = header.tracks[0].info.positions
+    return {
+        "format": f"{data[len(MAGIC)]}.{data[len(MAGIC) + 1]}",
+        "bytes": len(data),
+        "samples": positions,
+        "bpp": 8 * len(data) / positions,
+        "overhead": len(data) - coded,
+        "tracks": [_track(track) for track in header.tracks],
+        "metadata": metadata,
+        "sections": [
+            {"type": section.name, "track": section.track, "bytes": len(section.payload)}
+            for section in sections
+        ],
+    }
+
+
+def _track(track: Track) -> dict[str, Any]:
+    info, spec = track.info, track.spec
+    return {
+        "lattice": {axis.name: axis.size for axis in info.axes},
+        "channels": list(info.channels),
+        "dtype": info.dtype,
+        "range": list(info.value_range),
+        "kind": spec.kind,
+        "net": spec.net,
+        "omega_0": spec.omega_0,
+        "parameters": spec.parameter_count,
+        "macs_per_sample": spec.macs_per_sample,
+    }

@@ -1,0 +1,156 @@
+"""Joins Header, the description of every track, with the bytes of the header."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from inrcodec.bitstream import primitives, wire
+from inrcodec.bitstream.wire import EXPLICIT, AxisId, ContentId, DtypeId, KindId, Limits
+from inrcodec.errors import CorruptError, LimitError, UnsupportedError
+from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, SignalInfo, full_range
+
+_CHANNELS = {
+    ContentId.GREY: COLOUR_CHANNELS[1],
+    ContentId.RGB: COLOUR_CHANNELS[3],
+    ContentId.ALPHA: (ALPHA,),
+}
+
+
+@dataclass(frozen=True)
+class Track:
+    """One signal of a file and the architecture of the field that stands for it."""
+
+    info: SignalInfo
+    spec: SirenSpec
+
+
+@dataclass(frozen=True)
+class Header:
+    """Every track of a file, in order."""
+
+    tracks: tuple[Track, ...]
+
+
+def pack_header(header: Header, sections: int) -> bytes:
+    """The header's body: preamble, then each track."""
+    preamble = {"tracks": len(header.tracks), "sections": sections}
+    return primitives.row(wire.PREAMBLE_FIELDS, preamble) + b"".join(map(_pack_track, header.tracks))
+
+
+def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
+    """Header and the number of sections that follow it."""
+    reader = primitives.Reader(body, "header")
+    preamble = reader.row(wire.PREAMBLE_FIELDS)
+    _limit("tracks", preamble["tracks"], limits.tracks)
+    _limit("sections", preamble["sections"], limits.sections)
+    if preamble["tracks"] == 0:
+        raise CorruptError("header: a file without tracks")
+    tracks = tuple(_unpack_track(reader, limits) for _ in range(preamble["tracks"]))
+    reader.finish()
+    return Header(tracks), preamble["sections"]
+
+
+def _pack_track(track: Track) -> bytes:
+    info, spec = track.info, track.spec
+    content = next((i for i, names in _CHANNELS.items() if names == info.channels), ContentId.VALUES)
+    explicit = info.value_range != full_range(info.dtype)
+    dtype = DtypeId[info.dtype.upper()] | (EXPLICIT if explicit else 0)
+    row = {"content": content, "dtype": dtype, "kind": KindId[spec.kind.upper()]}
+    out = primitives.row(wire.CONTENT_FIELDS, row)
+    if content == ContentId.VALUES:
+        out += primitives.varint(len(info.channels))
+    if explicit:
+        low, high = info.value_range
+        out += primitives.row(wire.RANGE_FIELDS, {"low": low, "high": high})
+    out += primitives.varint(len(info.axes)) + b"".join(map(_pack_axis, info.axes))
+    omega = round(spec.omega_0 * OMEGA_DENOMINATOR)
+    if omega / OMEGA_DENOMINATOR != spec.omega_0:
+        raise ValueError(f"omega_0 {spec.omega_0} is not a multiple of 1/{OMEGA_DENOMINATOR}")
+    siren = {"depth": spec.depth, "width": spec.width, "omega_0": omega}
+    return out + primitives.row(wire.SIREN_FIELDS, siren)
+
+
+def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
+    row = reader.row(wire.CONTENT_FIELDS)
+    content = _known(ContentId, row["content"], "content")
+    dtype = _known(DtypeId, row["dtype"] & ~EXPLICIT, "sample type").name.lower()
+    _known(KindId, row["kind"], "field kind")
+    if content == ContentId.VALUES:
+        count = reader.varint()
+        _limit("channels", count, limits.channels)
+        channels = tuple(f"channel{index}" for index in range(count))
+    else:
+        channels = _CHANNELS[ContentId(content)]
+    value_range = full_range(dtype)
+    if row["dtype"] & EXPLICIT:
+        explicit = reader.row(wire.RANGE_FIELDS)
+        value_range = _explicit_range(explicit["low"], explicit["high"], value_range)
+    axis_count = reader.varint()
+    _limit("axes", axis_count, limits.axes)
+    axes = tuple(_unpack_axis(reader, limits) for _ in range(axis_count))
+    info = SignalInfo(axes, channels, dtype, value_range)
+    if not axes or not channels:
+        raise CorruptError("header: a track needs at least one axis and one channel")
+    return Track(info, _unpack_siren(reader, info, limits))
+
+
+def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> SirenSpec:
+    row = reader.row(wire.SIREN_FIELDS)
+    _limit("depth", row["depth"], limits.depth)
+    _limit("width", row["width"], limits.width)
+    _limit("omega_0", row["omega_0"] / OMEGA_DENOMINATOR, limits.omega_0)
+    if row["omega_0"] == 0 or (row["width"] == 0) != (row["depth"] == 0):
+        raise CorruptError(f"header: impossible network {row}")
+    omega_0 = row["omega_0"] / OMEGA_DENOMINATOR
+    spec = SirenSpec(len(info.axes), len(info.channels), row["depth"], row["width"], omega_0)
+    _limit("parameters", spec.parameter_count, limits.parameters)
+    return spec
+
+
+def _explicit_range(
+    low: float, high: float, default: tuple[float, float]
+) -> tuple[float, float]:
+    if not low < high or not math.isfinite(high - low) or (low, high) == default:
+        raise CorruptError(f"header: impossible value range {low}..{high}")
+    return low, high
+
+
+def _pack_axis(axis: Axis) -> bytes:
+    explicit = (axis.spacing, axis.origin, axis.unit) != (1.0, 0.0, "")
+    row = {"id": AxisId[axis.name.upper()] | (EXPLICIT if explicit else 0), "size": axis.size}
+    out = primitives.row(wire.AXIS_FIELDS, row)
+    if explicit:
+        geometry = {"spacing": axis.spacing, "origin": axis.origin, "unit": axis.unit}
+        out += primitives.row(wire.GEOMETRY_FIELDS, geometry)
+    return out
+
+
+def _unpack_axis(reader: primitives.Reader, limits: Limits) -> Axis:
+    row = reader.row(wire.AXIS_FIELDS)
+    name = _known(AxisId, row["id"] & ~EXPLICIT, "axis").name.lower()
+    _limit("axis size", row["size"], limits.axis_size)
+    if row["size"] == 0:
+        raise CorruptError(f"header: axis {name} has no samples")
+    if not row["id"] & EXPLICIT:
+        return Axis(name, row["size"])
+    axis = Axis(name, row["size"], **reader.row(wire.GEOMETRY_FIELDS))
+    if axis == Axis(name, row["size"]) or axis.spacing == 0:
+        raise CorruptError(f"header: impossible geometry of axis {name}")
+    return axis
+
+
+def _known(ids: Any, value: int, what: str) -> Any:
+    try:
+        return ids(value)
+    except ValueError as error:
+        raise UnsupportedError(
+            f"header: unknown {what} {value}; a newer inrcodec is needed"
+        ) from error
+
+
+def _limit(what: str, asked: int | float, allowed: int | float) -> None:
+    if asked > allowed:
+        raise LimitError(what, asked, allowed)

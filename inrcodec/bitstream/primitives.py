@@ -1,0 +1,109 @@
+"""Joins plain numbers and text with their one canonical byte form."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from inrcodec.bitstream.wire import MAX_TEXT_BYTES, MAX_VARINT_BYTES
+from inrcodec.errors import CorruptError, TruncatedError
+
+FieldTable = Iterable[tuple[str, str]]
+
+
+class Reader:
+    """A bounds-checked walk over bytes; every failure is a CorruptError that names the place."""
+
+    def __init__(self, data: bytes, what: str, offset: int = 0) -> None:
+        self.data, self.what, self.offset = data, what, offset
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        end = self.offset + count
+        if end > len(self.data):
+            raise TruncatedError(
+                f"{self.what}: ends at byte {len(self.data)}, {count} bytes needed at "
+                f"{self.offset}; the file is incomplete"
+            )
+        chunk = self.data[self.offset : end]
+        self.offset = end
+        return chunk
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """Unsigned LEB128, shortest form only."""
+        start, value = self.offset, 0
+        for index in range(MAX_VARINT_BYTES):
+            byte = self.u8()
+            value |= (byte & 0x7F) << (7 * index)
+            if byte < 0x80:
+                if byte == 0 and index > 0:
+                    break
+                return value
+        raise CorruptError(f"{self.what}: malformed number at byte {start}; the file is damaged")
+
+    def f64(self) -> float:
+        start = self.offset
+        value = float(struct.unpack("<d", self.take(8))[0])
+        if not math.isfinite(value):
+            raise CorruptError(f"{self.what}: {value} at byte {start} is not a finite number")
+        return value
+
+    def text(self) -> str:
+        start, size = self.offset, self.varint()
+        if size > MAX_TEXT_BYTES:
+            raise CorruptError(f"{self.what}: text of {size} bytes at byte {start} is too long")
+        try:
+            return self.take(size).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorruptError(f"{self.what}: text at byte {start} is not UTF-8") from error
+
+    def row(self, table: FieldTable) -> dict[str, Any]:
+        """One run of fields, by name."""
+        return {name: getattr(self, kind)() for name, kind in table}
+
+    def finish(self) -> None:
+        """Demand that nothing is left over."""
+        if self.offset != len(self.data):
+            extra = len(self.data) - self.offset
+            raise CorruptError(
+                f"{self.what}: {extra} unexpected bytes at byte {self.offset}; "
+                "the file is damaged or something was appended to it"
+            )
+
+
+def varint(value: int) -> bytes:
+    """Unsigned LEB128 of `value` >= 0, shortest form."""
+    if value < 0 or value.bit_length() > 7 * MAX_VARINT_BYTES:
+        raise ValueError(f"{value} does not fit a varint")
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def text(value: str) -> bytes:
+    """Length and UTF-8 bytes."""
+    encoded = value.encode("utf-8")
+    if len(encoded) > MAX_TEXT_BYTES:
+        raise ValueError(f"text of {len(encoded)} bytes exceeds {MAX_TEXT_BYTES}")
+    return varint(len(encoded)) + encoded
+
+
+_WRITERS = {
+    "u8": lambda value: struct.pack("<B", value),
+    "varint": varint,
+    "f64": lambda value: struct.pack("<d", value),
+    "text": text,
+}
+
+
+def row(table: FieldTable, values: Mapping[str, Any]) -> bytes:
+    """The bytes of one run of fields."""
+    return b"".join(_WRITERS[kind](values[name]) for name, kind in table)

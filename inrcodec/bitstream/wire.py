@@ -1,0 +1,91 @@
+"""Names every number that `bitstream_spec.md` and the code share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+EXTENSION = ".inrc"
+MAGIC = b"\x89INRC\r\n\x1a"
+MAJOR, MINOR = 1, 0
+
+CRITICAL = 0x80
+"""Bit of a section type that says: a decoder that does not know this type must refuse the file."""
+
+
+class SectionType(IntEnum):
+    METADATA = 0x01
+    PARAMETERS = 0x81
+
+
+class KindId(IntEnum):
+    SIREN = 1
+
+
+class ContentId(IntEnum):
+    """What the channels of a track are; VALUES is followed by a channel count."""
+
+    VALUES = 0
+    GREY = 1
+    RGB = 2
+    ALPHA = 3
+
+
+class DtypeId(IntEnum):
+    UINT8 = 1
+    UINT16 = 2
+    FLOAT32 = 3
+
+
+class AxisId(IntEnum):
+    Y = 1
+    X = 2
+
+
+class MetadataCoding(IntEnum):
+    RAW = 0
+    DEFLATE = 1
+
+
+EXPLICIT = 0x80
+"""Bit of a dtype byte (a value range follows) or an axis byte (spacing, origin, unit follow)."""
+
+# Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), text.
+PREAMBLE_FIELDS = (("tracks", "varint"), ("sections", "varint"))
+CONTENT_FIELDS = (("content", "u8"), ("dtype", "u8"), ("kind", "u8"))
+RANGE_FIELDS = (("low", "f64"), ("high", "f64"))
+AXIS_FIELDS = (("id", "u8"), ("size", "varint"))
+GEOMETRY_FIELDS = (("spacing", "f64"), ("origin", "f64"), ("unit", "text"))
+METADATA_FIELDS = (("name", "text"), ("coding", "u8"), ("size", "varint"), ("stored", "varint"))
+SIREN_FIELDS = (("depth", "varint"), ("width", "varint"), ("omega_0", "varint"))
+
+MAX_VARINT_BYTES = 9
+"""A varint holds at most 63 bits."""
+
+MAX_TEXT_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most a file or a request may ask of the decoder; checked before anything is allocated.
+
+    `samples` counts positions x channels of one output array. `macs` is the multiply-accumulates
+    of one request.
+    """
+
+    samples: int = 2**28
+    axis_size: int = 2**31 - 1
+    axes: int = 4
+    channels: int = 1024
+    tracks: int = 16
+    sections: int = 1024
+    header_bytes: int = 2**16
+    metadata_bytes: int = 2**22
+    parameters: int = 2**24
+    depth: int = 64
+    width: int = 2048
+    omega_0: float = 1e4
+    macs: int = 5 * 10**13
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,181 @@
+"""Joins signals with `.inrc` bytes: the whole chain, written out once in order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from inrcodec.bitstream.container import Section, pack, pack_section, unpack
+from inrcodec.bitstream.describe import describe
+from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
+from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
+from inrcodec.coding.quantize import dequantize
+from inrcodec.coding.weights import pack_weights, unpack_weights
+from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
+from inrcodec.files.sources import read_bytes
+from inrcodec.fitting.presets import Settings
+from inrcodec.query.quality import psnr
+from inrcodec.query.view import Layer, SignalView
+from inrcodec.signal import Signal, from_array, split_alpha
+
+if TYPE_CHECKING:
+    from inrcodec.fitting.rate_control import FittedTrack
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+"""A path, the bytes themselves, or a binary file object."""
+
+Progress = Callable[[str, float, float], None]
+"""Called with a stage, the share of it that is done, and the PSNR in dB so far (NaN: unknown)."""
+
+FILE_BYTES, TRACK_BYTES = 18, 26
+"""Most bytes of the container for a picture: of the file, and of each of its tracks."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished file and what is known of it. `psnr` is of the decoded file, in dB."""
+
+    data: bytes
+    positions: int
+    psnr: float
+    seconds: float
+    steps: int
+    net: str
+    macs_per_sample: int
+    interrupted: bool
+
+    @property
+    def bpp(self) -> float:
+        """Bits of the file per lattice position."""
+        return 8 * len(self.data) / self.positions
+
+
+def encode(source: Source | Signal | Any, *, keep: Collection[str] = ("icc",), **settings: Any) -> bytes:
+    """The `.inrc` file of a picture.
+
+    `source` is an array (`[height, width]` or `[height, width, 1..4]`), a Signal, or a picture file
+    as a path, bytes or a file object; `keep` names the metadata to keep of a picture file. All
+    other arguments are those of `inrcodec.fitting.presets.Settings`. Raises InrcodecError.
+    """
+    return encode_signal(as_signal(source, keep), Settings(**settings)).data
+
+
+def encode_signal(
+    signal: Signal, settings: Settings, progress: Progress | None = None
+) -> Encoded:
+    """As `encode`, with what is known of the result.
+
+    Ctrl-C while fitting ends the fit and still gives a valid file, of the best state so far.
+    """
+    from inrcodec.fitting.rate_control import fit_signal
+    from inrcodec.fitting.schedule import Budget, quiet
+
+    budget = Budget(settings.max_time)
+    parts = split_alpha(signal)
+    extra = [Section(SectionType.METADATA, 0, pack_metadata(signal.metadata))]
+    extra = extra if signal.metadata else []
+    fixed = FILE_BYTES + TRACK_BYTES * len(parts) + sum(len(pack_section(s)) for s in extra)
+    fitted = fit_signal(parts, settings, fixed, budget, progress or quiet)
+
+    header = Header(tuple(Track(p.info, f.spec) for p, f in zip(parts, fitted, strict=True)))
+    payloads = [pack_weights(f.spec, f.quantised.symbols, f.quantised.recipes) for f in fitted]
+    sections = [Section(SectionType.PARAMETERS, i, payload) for i, payload in enumerate(payloads)]
+    data = pack(header, [*sections, *extra])
+
+    limit = settings.hard_limit(signal.info.positions)
+    if limit is not None and len(data) > limit and not budget.interrupted:
+        raise TargetMissedError(
+            f"size: {limit} bytes asked, {len(data)} is the least for this signal and network; "
+            "give a larger target or a smaller --net"
+        )
+    reached = _proved(data, signal, fitted)
+    return Encoded(
+        data=data,
+        positions=signal.info.positions,
+        psnr=reached,
+        seconds=time.monotonic() - budget.started,
+        steps=max(track.steps for track in fitted),
+        net="+".join(track.spec.net for track in fitted),
+        macs_per_sample=sum(track.spec.macs_per_sample for track in fitted),
+        interrupted=budget.interrupted,
+    )
+
+
+def _proved(data: bytes, signal: Signal, fitted: Sequence[FittedTrack]) -> float:
+    """Decode what was written, demand the very symbols that were meant, and measure it."""
+    _, sections = unpack(data)
+    for section, track in zip(sections, fitted, strict=False):
+        symbols, recipes = unpack_weights(track.spec, section.payload, "proof")
+        same = all((symbols[name] == track.quantised.symbols[name]).all() for name in symbols)
+        if not same or recipes != track.quantised.recipes:
+            raise InrcodecError("proof: the file does not decode to what was encoded; report this")
+    return psnr(signal, decode(data))
+
+
+def decode(
+    source: Source,
+    *,
+    scale: float | None = None,
+    size: Sequence[int] | None = None,
+    crop: Sequence[tuple[int, int]] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Signal:
+    """The signal of a `.inrc` file, at any resolution.
+
+    `scale` multiplies, or `size` gives, the number of samples per axis (height, width). `crop` is
+    (start, stop) per axis of that lattice: only it is computed. Raises InrcodecError for whatever
+    is not an intact file or asks for more than `limits`.
+    """
+    view = open(source, limits=limits)
+    if scale is not None and size is not None:
+        raise UsageError("scale and size: one of them at a time")
+    if scale is not None:
+        size = scaled_size(view.info.lattice, scale)
+    return view.read(size, crop)
+
+
+def scaled_size(lattice: Sequence[int], scale: float) -> tuple[int, ...]:
+    """Every axis times `scale`, rounded, at least 1."""
+    if not 0 < scale <= 2**20:
+        raise UsageError(f"scale {scale}: a number above 0 is needed")
+    return tuple(max(1, round(size * scale)) for size in lattice)
+
+
+def open(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> SignalView:  # noqa: A001
+    """A view of a `.inrc` file that computes samples where they are asked."""
+    header, sections = unpack(read_bytes(source), limits)
+    layers, metadata = [], {}
+    for index, section in enumerate(sections):
+        if section.type == SectionType.PARAMETERS:
+            track = header.tracks[section.track]
+            what = f"section {index} (parameters of track {section.track})"
+            symbols, recipes = unpack_weights(track.spec, section.payload, what)
+            layers.append(Layer(track.info, dequantize(track.spec, symbols, recipes)))
+        elif section.type == SectionType.METADATA:
+            metadata = unpack_metadata(section.payload, limits)
+    return SignalView(tuple(layers), metadata, limits)
+
+
+def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+    """What a `.inrc` file holds, section by section, without decoding it."""
+    return describe(read_bytes(source), limits)
+
+
+def as_signal(source: Source | Signal | Any, keep: Collection[str] = ("icc",)) -> Signal:
+    """Anything `encode` accepts, as a Signal."""
+    if isinstance(source, Signal):
+        return source
+    if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
+        from inrcodec.files.images import read_image
+
+        return read_image(source, keep=keep)
+    return from_array(source)
+
+
+def is_inrc(data: bytes) -> bool:
+    """Whether bytes begin as a `.inrc` file does."""
+    return data[: len(MAGIC)] == MAGIC

@@ -1,0 +1,1 @@
+"""Coding: Field to Sections and back, in integers."""

@@ -1,0 +1,116 @@
+"""Joins Symbols with compressed bytes through constriction's range coder."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.coding.priors import PRECISION, TABLES, table
+from inrcodec.errors import CorruptError
+
+Integers = NDArray[np.int32]
+
+MAX_ESCAPE_BITS = 30
+"""Exp-Golomb prefixes are at most this long, so every symbol fits 32 bits."""
+
+
+def _categorical(frequencies: tuple[int, ...]) -> Any:
+    # Integers that sum to a power of two are exact as floats, and constriction then rounds nowhere:
+    # the cumulative is ((c * (2^24 - K)) >> 16) + i for K symbols (bitstream_spec.md, "Range coder").
+    probabilities = np.array(frequencies, dtype=np.float64) / float(1 << PRECISION)
+    return constriction.stream.model.Categorical(probabilities, perfect=False)
+
+
+@lru_cache(maxsize=TABLES)
+def _model(index: int) -> Any:
+    return _categorical(table(index).frequencies)
+
+
+@lru_cache(maxsize=1)
+def _coin() -> Any:
+    """Two equally likely symbols: a plain bit."""
+    half = 1 << (PRECISION - 1)
+    return _categorical((half, half))
+
+
+class SymbolEncoder:
+    """Appends arrays of symbols to one compressed run of bytes."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def put(self, symbols: Integers, table_index: int) -> None:
+        """Append `symbols`, a flat array, coded with one frozen table."""
+        reach = table(table_index).reach
+        inside = np.abs(symbols) <= reach
+        # The escape symbol is the last of the alphabet.
+        indices = np.where(inside, symbols + reach, 2 * reach + 1).astype(np.int32)
+        self._coder.encode(indices, _model(table_index))
+        for value in symbols[~inside].tolist():
+            self._put_escape(abs(value) - reach, value < 0)
+
+    def _put_escape(self, excess: int, negative: bool) -> None:
+        """Exp-Golomb code of `excess` >= 1 (ones, a zero, the bits below the leading 1), sign."""
+        length = excess.bit_length() - 1
+        if length > MAX_ESCAPE_BITS:
+            raise ValueError(f"symbol {excess} beyond the table is too large to code")
+        bits = [1] * length + [0] + [excess >> i & 1 for i in range(length - 1, -1, -1)]
+        self._coder.encode(np.array([*bits, int(negative)], dtype=np.int32), _coin())
+
+    def finish(self) -> bytes:
+        """Everything put so far: little-endian 32-bit words without the zero bytes at the end."""
+        words = self._coder.get_compressed()
+        return bytes(words.astype("<u4").tobytes().rstrip(b"\0"))
+
+
+class SymbolDecoder:
+    """Takes arrays of symbols from what SymbolEncoder wrote."""
+
+    def __init__(self, data: bytes, what: str) -> None:
+        if data.endswith(b"\0"):
+            raise CorruptError(f"{what}: superfluous zero byte at the end; the file is damaged")
+        self._what = what
+        words = np.frombuffer(data + bytes(-len(data) % 4), dtype="<u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def _decode(self, model: Any, count: int) -> Integers:
+        try:
+            decoded: Integers = self._coder.decode(model, count)
+        # constriction raises AssertionError, or a Rust panic that is no Exception.
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:
+            raise CorruptError(f"{self._what}: symbols do not decode; the file is damaged") from error
+        return decoded
+
+    def get(self, count: int, table_index: int) -> Integers:
+        """The next `count` symbols, coded with one frozen table."""
+        reach = table(table_index).reach
+        symbols = self._decode(_model(table_index), count) - np.int32(reach)
+        for position in np.flatnonzero(symbols == reach + 1):
+            symbols[position] = self._get_escape(reach)
+        return symbols.astype(np.int32)
+
+    def _get_escape(self, reach: int) -> int:
+        length = 0
+        while self._bit():
+            length += 1
+            if length > MAX_ESCAPE_BITS:
+                raise CorruptError(f"{self._what}: impossible escape code; the file is damaged")
+        excess = 1
+        for _ in range(length):
+            excess = excess << 1 | self._bit()
+        magnitude = reach + excess
+        return -magnitude if self._bit() else magnitude
+
+    def _bit(self) -> int:
+        return int(self._decode(_coin(), 1)[0])
+
+    def finish(self) -> None:
+        """Demand that all bytes were used."""
+        if not self._coder.maybe_exhausted():
+            raise CorruptError(f"{self._what}: bytes left over; the file is damaged")

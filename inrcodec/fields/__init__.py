@@ -1,0 +1,1 @@
+"""Fields: functions from coordinates to values that a few named arrays determine."""

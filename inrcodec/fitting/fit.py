@@ -1,0 +1,126 @@
+"""Joins a Signal's Samples and a FieldSpec in a Field of floats: the descent and its guards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from inrcodec.fields.field import FieldSpec
+from inrcodec.fitting.objective import psnr_of, squared_error
+from inrcodec.fitting.optimiser import Soap
+from inrcodec.fitting.presets import Preset
+from inrcodec.fitting.samples import Samples
+from inrcodec.fitting.schedule import Budget, Progress, cosine, quiet
+from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of, named
+
+FIT_SHARE = 0.7
+"""Share of a time limit after which rounding starts."""
+
+CHECKS = 20
+"""Times per fit that the quality is measured and the best state kept."""
+
+CHECK_POINTS = 2**16
+"""Positions on which the quality is measured."""
+
+MAX_RESTARTS = 3
+
+
+@dataclass
+class Descent:
+    """A fit on its way: where it stands, and the best state seen."""
+
+    stacks: Stacks
+    best: Stacks = field(default_factory=list)
+    best_psnr: float = -math.inf
+    rate_factor: float = 1.0
+    steps: int = 0
+
+    def keep(self, psnr: float) -> None:
+        """Remember the present state if it is the best."""
+        if psnr > self.best_psnr:
+            self.best, self.best_psnr = [s.detach().clone() for s in self.stacks], psnr
+
+
+def evaluate(spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
+    """Values of the field whose [weight | bias] matrices are `layers`."""
+    values: Tensor = spec.evaluate(named(layers), coordinates, linear, torch.sin)
+    return values
+
+
+def measure(
+    spec: FieldSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor
+) -> float:
+    """PSNR in dB at some positions, before rounding to the samples' type."""
+    total = 0.0
+    with torch.no_grad():
+        for part in indices.split(2**14):
+            values = evaluate(spec, layers, samples.coordinates(part))
+            total += float(squared_error(values, samples.targets(part))) * len(part)
+    return psnr_of(total / len(indices))
+
+
+def fit(
+    spec: FieldSpec,
+    samples: Samples,
+    preset: Preset,
+    seed: int,
+    budget: Budget,
+    progress: Progress = quiet,
+) -> Descent:
+    """Fit a field in floating point; the result holds the best state seen.
+
+    An interrupt (Ctrl-C) ends the fit and sets `budget.interrupted`. A loss that is not finite
+    goes back to the best state and on at half the rate.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    start = initial_stacks(spec, generator, preset.first_scale, preset.hidden_scale)
+    descent = Descent([s.to(samples.device).requires_grad_() for s in start])
+    descent.keep(measure(spec, layers_of(start), samples, samples.some(CHECK_POINTS)))
+    try:
+        for _ in range(MAX_RESTARTS):
+            if _descend(spec, samples, preset, descent, budget, progress):
+                break
+            descent.stacks = [s.clone().requires_grad_() for s in descent.best]
+            descent.rate_factor /= 2
+    except KeyboardInterrupt:
+        budget.interrupted = True
+    return descent
+
+
+def _descend(
+    spec: FieldSpec,
+    samples: Samples,
+    preset: Preset,
+    descent: Descent,
+    budget: Budget,
+    progress: Progress,
+) -> bool:
+    """Follow the schedule from where `descent` stands; False if the loss diverged."""
+    optimiser = Soap(descent.stacks)
+    batches = samples.batches(preset.batch)
+    watched = samples.some(CHECK_POINTS)
+    next_check = 0.0
+    while True:
+        share = max(descent.steps / preset.steps, budget.elapsed() / FIT_SHARE)
+        if share >= min(next_check, 1.0):
+            psnr = measure(spec, layers_of(descent.stacks), samples, watched)
+            if math.isnan(psnr):
+                return False
+            descent.keep(psnr)
+            progress("fit", min(share, 1.0), descent.best_psnr)
+            next_check = share + 1 / CHECKS
+        if share >= 1:
+            return True
+        indices = next(batches)
+        values = evaluate(spec, layers_of(descent.stacks), samples.coordinates(indices))
+        loss = squared_error(values, samples.targets(indices))
+        if not torch.isfinite(loss):
+            return False
+        loss.backward()
+        optimiser.step(preset.rate * descent.rate_factor * cosine(share))
+        descent.steps += 1

@@ -1,0 +1,235 @@
+"""Joins a target (bits or PSNR) with the architecture and the step scale that meet it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from inrcodec.coding.quantize import dequantize
+from inrcodec.coding.weights import pack_weights
+from inrcodec.errors import TargetMissedError, UsageError
+from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.fitting.fit import Descent, fit, measure
+from inrcodec.fitting.presets import Preset, Settings
+from inrcodec.fitting.refine import Quantised, round_field
+from inrcodec.fitting.samples import Samples
+from inrcodec.fitting.schedule import Budget, Progress, quiet
+from inrcodec.fitting.stacks import layers_of
+from inrcodec.signal import Signal
+
+BITS_PER_PARAMETER = 5.0
+"""Where fewer bits for each of more parameters stops to pay (docs/experiments.md)."""
+
+DB_PER_DOUBLING = 2.0
+"""PSNR that twice the parameters bring, as on Kodak for COIN's five networks."""
+
+PSNR_TOLERANCE = 0.05
+"""How far under the asked PSNR, in dB, a field still counts as meeting it."""
+
+MAX_WIDTH = 256
+
+ALPHA_SHARE = 0.15
+"""Part of the bits that an alpha channel gets."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one track is fitted to: `bits` in all, or `psnr` in dB, or the slope `rate_weight`.
+
+    With `rate_weight` (lambda, mean squared error per bit per position) `bits` only chooses the
+    architecture. `spec` overrides that choice.
+    """
+
+    bits: float
+    psnr: float | None = None
+    rate_weight: float | None = None
+    spec: SirenSpec | None = None
+
+
+@dataclass(frozen=True)
+class FittedTrack:
+    """An architecture, the symbols of its parameters, and how many steps it took."""
+
+    spec: SirenSpec
+    quantised: Quantised
+    steps: int
+
+
+def architecture(bits: float, inputs: int, outputs: int) -> SirenSpec:
+    """The network whose parameters fill `bits` at BITS_PER_PARAMETER."""
+    parameters = bits / BITS_PER_PARAMETER
+    smallest = SirenSpec(inputs, outputs, 0, 0)
+    if parameters < 2 * SirenSpec(inputs, outputs, 2, 4).parameter_count:
+        return smallest
+    depth = 3 if parameters < 500 else 5 if parameters < 4000 else 10
+    best = smallest
+    for width in range(4, MAX_WIDTH + 1):
+        candidate = SirenSpec(inputs, outputs, depth, width)
+        if candidate.parameter_count > parameters:
+            break
+        best = candidate
+    return best
+
+
+def fit_signal(
+    parts: Sequence[Signal],
+    settings: Settings,
+    fixed_bytes: int,
+    budget: Budget,
+    progress: Progress = quiet,
+) -> list[FittedTrack]:
+    """Fit every part of a signal so that the file, `fixed_bytes` of it given, meets the target."""
+    device = chosen_device(settings.device)
+    preset = settings.preset()
+    bits = 8 * (settings.budget_bytes(parts[0].info.positions) - fixed_bytes)
+    fitted = []
+    for index, part in enumerate(parts):
+        samples = Samples(part, device, settings.seed)
+        share = 1.0 if len(parts) == 1 else ALPHA_SHARE if index else 1 - ALPHA_SHARE
+        spec = None
+        if settings.net is not None:
+            depth, width = settings.layers()
+            omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
+            spec = SirenSpec(len(part.info.axes), samples.channels, depth, width, omega_0)
+        goal = Goal(max(bits * share, 0.0), settings.psnr, settings.rate_weight, spec)
+        axes = len(part.info.axes)
+        fitted.append(fit_track(samples, axes, goal, preset, settings.seed, budget, progress))
+    return fitted
+
+
+def chosen_device(name: str) -> str:
+    """A torch device for `auto`, `cpu` or `cuda`; UsageError if it is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"device {name!r} cannot be used: {first}") from error
+    return name
+
+
+def fit_track(
+    samples: Samples,
+    axes: int,
+    goal: Goal,
+    preset: Preset,
+    seed: int,
+    budget: Budget,
+    progress: Progress,
+) -> FittedTrack:
+    """Fit, round and entropy-model one track. Raises TargetMissedError for a PSNR out of reach."""
+    if goal.psnr is not None:
+        return _fit_to_psnr(samples, axes, goal, preset, seed, budget, progress)
+    spec = goal.spec or architecture(goal.bits, axes, samples.channels)
+    descent = fit(spec, samples, preset, seed, budget, progress)
+    layers = layers_of(descent.best)
+
+    def rounded(**how: float) -> Quantised:
+        return round_field(spec, layers, samples, preset, budget, **how, progress=progress)
+
+    if goal.rate_weight is not None:
+        return FittedTrack(spec, rounded(rate_weight=goal.rate_weight), descent.steps)
+    wanted = max(goal.bits, floor_bits(spec))
+    asked = wanted
+    quantised = rounded(bits=wanted)
+    for _ in range(3):
+        excess = 8 * len(pack_weights(spec, quantised.symbols, quantised.recipes)) - wanted
+        if excess <= 0 or wanted > goal.bits:
+            break
+        asked -= excess
+        quantised = rounded(bits=asked)
+    return FittedTrack(spec, quantised, descent.steps)
+
+
+def floor_bits(spec: SirenSpec) -> float:
+    """Bits below which rounding would only destroy: an affine field is kept accurate."""
+    return (16.0 if spec.depth == 0 else 2.0) * spec.parameter_count
+
+
+def quantised_psnr(spec: SirenSpec, quantised: Quantised, samples: Samples) -> float:
+    """PSNR in dB over all positions, before rounding to the samples' type."""
+    field = dequantize(spec, quantised.symbols, quantised.recipes)
+    layers = [
+        torch.as_tensor(
+            np.column_stack([field.parameters[f"weight{i}"], field.parameters[f"bias{i}"]]),
+            device=samples.device,
+        )
+        for i in range(spec.depth + 1)
+    ]
+    return measure(spec, layers, samples, samples.some(samples.positions))
+
+
+def _fit_to_psnr(
+    samples: Samples,
+    axes: int,
+    goal: Goal,
+    preset: Preset,
+    seed: int,
+    budget: Budget,
+    progress: Progress,
+) -> FittedTrack:
+    """Grow or shrink the network until its float fit is a little above the goal, then round it.
+
+    Fits are few, because PSNR grows by DB_PER_DOUBLING; roundings start from one fit and are cheap.
+    """
+    assert goal.psnr is not None
+    # COIN's operating points on photographs: 28.4 dB at 0.2 bit per position.
+    bits = samples.positions * 0.2 * 2 ** ((goal.psnr - 28.4) / DB_PER_DOUBLING)
+    spec, descent = goal.spec, None
+    for _ in range(4):
+        candidate = goal.spec or architecture(max(bits, 200.0), axes, samples.channels)
+        if candidate == spec and descent is not None:
+            break
+        spec = candidate
+        descent = fit(spec, samples, preset, seed, budget, progress)
+        reserve = descent.best_psnr - goal.psnr
+        if goal.spec or budget.interrupted or 0.2 <= reserve <= 1.2:
+            break
+        bits = BITS_PER_PARAMETER * spec.parameter_count
+        bits *= 2 ** ((0.5 - reserve) / DB_PER_DOUBLING)
+    assert spec is not None
+    assert descent is not None
+    return _round_to_psnr(spec, descent, samples, goal.psnr, preset, budget, progress)
+
+
+def _round_to_psnr(
+    spec: SirenSpec,
+    descent: Descent,
+    samples: Samples,
+    wanted: float,
+    preset: Preset,
+    budget: Budget,
+    progress: Progress,
+) -> FittedTrack:
+    per_parameter, tried = BITS_PER_PARAMETER, []
+    layers = layers_of(descent.best)
+    for _ in range(5):
+        bits = max(per_parameter * spec.parameter_count, floor_bits(spec))
+        quantised = round_field(
+            spec, layers, samples, preset, budget, bits=bits, progress=progress
+        )
+        reached = quantised_psnr(spec, quantised, samples)
+        tried.append((quantised.bits, reached, quantised))
+        if -PSNR_TOLERANCE <= reached - wanted <= PSNR_TOLERANCE or budget.interrupted:
+            break
+        # Rounding costs descent - reached dB; its noise falls by 6 dB per bit.
+        noise = max(10 ** (-reached / 10) - 10 ** (-descent.best_psnr / 10), 1e-12)
+        allowed = max(10 ** (-wanted / 10) - 10 ** (-descent.best_psnr / 10), noise / 64)
+        change = 0.5 * math.log2(noise / allowed)
+        if abs(change) < 0.02 or not 2.0 < per_parameter + change < 16.0:
+            break
+        per_parameter += change
+    good = [entry for entry in tried if entry[1] >= wanted - PSNR_TOLERANCE]
+    if not good and not budget.interrupted:
+        best = max(entry[1] for entry in tried)
+        raise TargetMissedError(
+            f"PSNR: {wanted:.2f} dB asked, {best:.2f} dB reached with net {spec.net}; "
+            "give a higher effort, more time, a larger --net or a lower target"
+        )
+    chosen = min(good) if good else max(tried, key=lambda entry: entry[1])
+    return FittedTrack(spec, chosen[2], descent.steps)

@@ -1,0 +1,63 @@
+"""Joins a Signal with minibatches of field coordinates and target values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inrcodec.signal import Signal
+
+SHUFFLE_LIMIT = 2**24
+"""Larger signals are sampled with replacement: a permutation of their positions is too large."""
+
+
+class Samples:
+    """The samples of a signal on a device, drawn in random order from a seeded generator."""
+
+    def __init__(self, signal: Signal, device: str, seed: int) -> None:
+        info = signal.info
+        self.positions = info.positions
+        self.channels = len(info.channels)
+        self._lattice = info.lattice
+        self._low, high = info.value_range
+        self._span = high - self._low
+        # float16 would lose bits of 16-bit samples; torch indexes no uint16.
+        dtype = np.uint8 if info.dtype == "uint8" else np.float32
+        flat = np.ascontiguousarray(signal.samples, dtype=dtype).reshape(-1, self.channels)
+        self._values = torch.from_numpy(flat).to(device)
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self.device = device
+
+    def coordinates(self, indices: Tensor) -> Tensor:
+        """Field coordinates `[points, axes]` of flat lattice indices (query.render has the rule)."""
+        columns = []
+        for size in reversed(self._lattice):
+            along = indices % size
+            indices = indices // size
+            columns.append((2 * along + 1 - size).to(torch.float32) / max(self._lattice))
+        return torch.stack(columns[::-1], dim=-1)
+
+    def targets(self, indices: Tensor) -> Tensor:
+        """Values `[points, channels]`, 0..1 over the value range."""
+        return (self._values[indices].to(torch.float32) - self._low) / self._span
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """Endless index arrays; every position comes once before any comes twice."""
+        size = min(size, self.positions)
+        while self.positions > SHUFFLE_LIMIT:
+            yield torch.randint(
+                self.positions, (size,), generator=self._generator, device=self.device
+            )
+        while True:
+            order = torch.randperm(self.positions, generator=self._generator, device=self.device)
+            # Whole batches only, so that every step sees as many points.
+            yield from order[: self.positions // size * size].split(size)
+
+    def some(self, count: int) -> Tensor:
+        """Up to `count` evenly spread indices, always the same."""
+        count = min(count, self.positions)
+        steps = torch.arange(count, device=self.device, dtype=torch.int64)
+        return steps * self.positions // count

@@ -1,0 +1,37 @@
+"""Joins a time limit, an interrupt and a progress display with the loops that fit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Progress = Callable[[str, float, float], None]
+"""Called with the stage, the share of it that is done, and the PSNR in dB so far."""
+
+WARM_UP = 0.03
+"""Share of a schedule over which the rate rises."""
+
+
+def quiet(stage: str, share: float, psnr: float) -> None:
+    """Progress that shows nothing."""
+
+
+@dataclass
+class Budget:
+    """A time limit in seconds from now, or none, and whether the user has asked to stop."""
+
+    seconds: float | None = None
+    interrupted: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def elapsed(self) -> float:
+        """Share of the time limit that has passed; 0 without one."""
+        return (time.monotonic() - self.started) / self.seconds if self.seconds else 0.0
+
+
+def cosine(share: float, floor: float = 0.0) -> float:
+    """Schedule from 1 to `floor` as `share` goes from 0 to 1, after a linear warm-up."""
+    warm = min(1.0, (share + 1e-3) / WARM_UP)
+    return warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))

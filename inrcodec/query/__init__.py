@@ -1,0 +1,1 @@
+"""Query: fields asked at coordinates, lattices and crops."""

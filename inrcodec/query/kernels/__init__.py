@@ -1,0 +1,1 @@
+"""Kernels: backends that evaluate fields; all have the meaning of the reference."""

@@ -1,0 +1,44 @@
+"""Evaluates Fields at coordinates with numpy: the meaning every other kernel is checked against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.fields.field import Field
+
+Floats = NDArray[np.float32]
+
+CHUNK = 4096
+"""Coordinates per evaluation: the layers of one chunk stay in the cache of one core."""
+
+
+def _linear(hidden: Floats, weight: Floats, bias: Floats) -> Any:
+    out = hidden @ weight.swapaxes(-1, -2)
+    out += bias[..., None, :]
+    return out
+
+
+def _sin(values: Floats) -> Any:
+    return np.sin(values, out=values)
+
+
+def evaluate(field: Field, coordinates: Floats) -> Floats:
+    """Values `[points, outputs]` at `coordinates` `[points, inputs]`, in one piece.
+
+    Parameters and coordinates may carry a leading batch axis: `[fields, points, inputs]`.
+    """
+    values: Floats = field.spec.evaluate(field.parameters, coordinates, _linear, _sin)
+    return values
+
+
+def evaluate_chunks(field: Field, coordinates: Floats) -> Floats:
+    """As `evaluate`, a chunk at a time."""
+    points = coordinates.shape[-2]
+    out = np.empty((*coordinates.shape[:-1], field.spec.outputs), np.float32)
+    for start in range(0, points, CHUNK):
+        part = np.s_[..., start : start + CHUNK, :]
+        out[part] = evaluate(field, coordinates[part])
+    return out

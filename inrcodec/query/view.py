@@ -1,0 +1,155 @@
+"""Joins the Fields of a file with array-like access: a signal computed where it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
+from inrcodec.errors import UsageError
+from inrcodec.fields.field import Field
+from inrcodec.query.render import Samples, Window, render, sample_points
+from inrcodec.signal import Signal, SignalInfo
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One track made ready: what its samples mean, and the field that gives them."""
+
+    info: SignalInfo
+    field: Field
+
+
+@dataclass(frozen=True)
+class SignalView:
+    """A signal whose samples are computed on demand.
+
+    Layers share one lattice; their channels follow one another (a picture's colours, its alpha).
+    """
+
+    layers: tuple[Layer, ...]
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+
+    @property
+    def info(self) -> SignalInfo:
+        """Description of the native signal, all layers together."""
+        channels = tuple(name for layer in self.layers for name in layer.info.channels)
+        return replace(self.layers[0].info, channels=channels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the native sample array: the lattice, then the channels."""
+        return (*self.info.lattice, len(self.info.channels))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.info.dtype)
+
+    def __repr__(self) -> str:
+        nets = ", ".join(f"{layer.field.spec.kind} {layer.field.spec.net}" for layer in self.layers)
+        return f"SignalView(shape={self.shape}, dtype={self.dtype}, fields=[{nets}])"
+
+    def resize(self, size: Sequence[int], window: Window | None = None) -> Samples:
+        """Samples `[*size, channels]` of the signal resampled to `size` positions per axis.
+
+        `window` gives (start, stop) per axis of the resampled lattice; only that part is computed,
+        and it equals the same part of the whole.
+        """
+        lattice = self._checked_size(size)
+        parts = [
+            render(layer.field, layer.info, lattice, _checked_window(window, lattice), self.limits)
+            for layer in self.layers
+        ]
+        return np.concatenate(parts, axis=-1)
+
+    def at(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Values `[points, channels]` at lattice positions `points` `[points, axes]`.
+
+        0 is the centre of the first sample; fractions lie between samples. Values are in the unit
+        of the samples, neither rounded nor clamped.
+        """
+        parts = [sample_points(layer.field, layer.info, points, self.limits) for layer in self.layers]
+        return np.concatenate(parts, axis=-1)
+
+    def read(self, size: Sequence[int] | None = None, window: Window | None = None) -> Signal:
+        """As `resize`, with the description of what was read; native size by default.
+
+        Axis geometry follows the samples, so that spacing and origin stay true.
+        """
+        lattice = self._checked_size(self.info.lattice if size is None else size)
+        window = _checked_window(window, lattice)
+        samples = self.resize(lattice, window)
+        axes = []
+        for axis, cells, (start, stop) in zip(self.info.axes, lattice, window, strict=True):
+            step = axis.spacing * axis.size / cells
+            origin = axis.origin + (start + 0.5) * step - 0.5 * axis.spacing
+            geometry = (axis.spacing, axis.origin) if cells == axis.size and not start else (step, origin)
+            axes.append(replace(axis, size=stop - start, spacing=geometry[0], origin=geometry[1]))
+        return Signal(samples, replace(self.info, axes=tuple(axes)), self.metadata)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.resize(self.info.lattice), dtype=dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Native samples, as `numpy.asarray(view)[key]` for integers, slices and an ellipsis.
+
+        Only the enclosing window is computed.
+        """
+        keys = _expand(key, len(self.shape))
+        window, inner = [], []
+        for part, size in zip(keys[:-1], self.info.lattice, strict=True):
+            bounds, remaining = _window_of(part, size)
+            window.append(bounds)
+            inner.append(remaining)
+        return self.resize(self.info.lattice, window)[(*inner, keys[-1])]
+
+    def _checked_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        lattice = tuple(int(n) for n in size)
+        if len(lattice) != len(self.info.axes) or min(lattice) < 1:
+            raise UsageError(
+                f"size: {len(self.info.axes)} positive numbers are needed, not {list(size)}"
+            )
+        return lattice
+
+
+def _expand(key: Any, dimensions: int) -> tuple[Any, ...]:
+    keys = key if isinstance(key, tuple) else (key,)
+    if sum(part is Ellipsis for part in keys) > 1 or len(keys) > dimensions + (Ellipsis in keys):
+        raise UsageError(f"index: at most {dimensions} parts and one ellipsis, not {key!r}")
+    if Ellipsis not in keys:
+        keys = (*keys, Ellipsis)
+    gap = keys.index(Ellipsis)
+    missing = dimensions - len(keys) + 1
+    return (*keys[:gap], *[slice(None)] * missing, *keys[gap + 1 :])
+
+
+def _window_of(part: Any, size: int) -> tuple[tuple[int, int], Any]:
+    """Smallest window that holds what `part` selects, and the index of it inside the window."""
+    if isinstance(part, slice):
+        chosen = range(*part.indices(size))
+        if not chosen:
+            return (0, 0), slice(None)
+        low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
+        return (low, high + 1), slice(None, None, chosen.step)
+    try:
+        index = range(size)[part]
+    except (IndexError, TypeError) as error:
+        raise UsageError(f"index: {part!r} is no position among {size} samples") from error
+    return (index, index + 1), 0
+
+
+def _checked_window(window: Window | None, lattice: Sequence[int]) -> list[tuple[int, int]]:
+    if window is None:
+        return [(0, size) for size in lattice]
+    checked = [(int(start), int(stop)) for start, stop in window]
+    if len(checked) != len(lattice) or any(
+        not 0 <= start <= stop <= size for (start, stop), size in zip(checked, lattice, strict=False)
+    ):
+        raise UsageError(f"crop: {checked} does not lie within {list(lattice)}")
+    return checked
+

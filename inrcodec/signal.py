@@ -1,0 +1,134 @@
+"""Defines Signal: samples on a regular lattice, with the meaning of their axes and values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from inrcodec.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COLOUR_CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+ALPHA = "alpha"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One lattice axis: `size` samples, the first at `origin`, `spacing` apart, in `unit`."""
+
+    name: str
+    size: int
+    spacing: float = 1.0
+    origin: float = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class SignalInfo:
+    """Everything about a signal except its samples: what a header describes.
+
+    `value_range` is the pair of sample values that the field's 0 and 1 stand for.
+    """
+
+    axes: tuple[Axis, ...]
+    channels: tuple[str, ...]
+    dtype: str
+    value_range: tuple[float, float]
+
+    @property
+    def lattice(self) -> tuple[int, ...]:
+        """Sizes of the axes, in the order of the sample array."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def positions(self) -> int:
+        """Number of lattice positions: pixels of a picture."""
+        product = 1
+        for axis in self.axes:
+            product *= axis.size
+        return product
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Samples of shape `[*lattice, channels]` with their description.
+
+    `metadata` maps a name (`icc`, `exif`, `xmp`) to its bytes.
+    """
+
+    samples: NDArray[np.generic]
+    info: SignalInfo
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        axes = " x ".join(f"{axis.name}={axis.size}" for axis in self.info.axes)
+        return f"Signal({axes}, channels={'/'.join(self.info.channels)}, dtype={self.info.dtype})"
+
+
+def full_range(dtype: str) -> tuple[float, float]:
+    """The range an integer dtype can hold; 0..1 for floating point."""
+    if dtype.startswith("uint"):
+        return 0.0, float(2 ** int(dtype[4:]) - 1)
+    if dtype.startswith("int"):
+        bits = int(dtype[3:])
+        return float(-(2 ** (bits - 1))), float(2 ** (bits - 1) - 1)
+    return 0.0, 1.0
+
+
+def from_array(array: Any) -> Signal:
+    """A picture from an array `[height, width]` or `[height, width, channels]`.
+
+    1 to 4 channels are grey, grey + alpha, RGB, RGB + alpha. uint8, uint16 and float are taken;
+    float samples keep their own range. Raises UsageError, or InputError for NaN or infinity.
+    """
+    import numpy as np
+
+    samples = np.asarray(array)
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or samples.size == 0:
+        raise UsageError(
+            f"array: shape {list(samples.shape)}; [height, width] or [height, width, 1..4] is needed"
+        )
+    height, width, count = samples.shape
+    if samples.dtype.kind == "f":
+        samples = samples.astype(np.float32)
+        dtype, value_range = "float32", _finite_range(samples)
+    elif samples.dtype in (np.uint8, np.uint16):
+        dtype = str(samples.dtype.newbyteorder("="))
+        samples = samples.astype(dtype)
+        value_range = full_range(dtype)
+    else:
+        raise UsageError(f"array: dtype {samples.dtype}; uint8, uint16 or float is needed")
+    channels = COLOUR_CHANNELS[count if count % 2 else count - 1]
+    channels += (ALPHA,) * (count % 2 == 0)
+    axes = (Axis("y", height), Axis("x", width))
+    return Signal(samples, SignalInfo(axes, channels, dtype, value_range))
+
+
+def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
+    import numpy as np
+
+    if not np.isfinite(samples).all():
+        bad = int(samples.size - np.isfinite(samples).sum())
+        raise InputError(f"samples: {bad} of {samples.size} are NaN or infinite; replace them first")
+    low, high = float(samples.min()), float(samples.max())
+    # A constant signal still needs a range of some width.
+    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+
+
+def split_alpha(signal: Signal) -> tuple[Signal, ...]:
+    """The parts that get fields of their own: the colours, and the alpha channel if there is one."""
+    info = signal.info
+    if info.channels[-1] != ALPHA or len(info.channels) == 1:
+        return (signal,)
+    colours = replace(info, channels=info.channels[:-1])
+    alpha = replace(info, channels=(ALPHA,))
+    return (
+        Signal(signal.samples[..., :-1], colours, signal.metadata),
+        Signal(signal.samples[..., -1:], alpha),
+    )
