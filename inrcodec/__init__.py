@@ -8,22 +8,35 @@ if TYPE_CHECKING:
     from inrcodec.codec import decode, encode, info, open
     from inrcodec.errors import InrcodecError
     from inrcodec.query.batch import query_many
+    from inrcodec.query.view import SignalView
     from inrcodec.signal import Axis, Signal
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Axis",
+    "InrcodecError",
+    "Signal",
+    "SignalView",
+    "__version__",
+    "decode",
+    "encode",
+    "info",
+    "open",
+    "query_many",
+]
+
 _HOMES = {
-    "encode": "inrcodec.codec",
-    "decode": "inrcodec.codec",
-    "open": "inrcodec.codec",
-    "info": "inrcodec.codec",
-    "query_many": "inrcodec.query.batch",
-    "Signal": "inrcodec.signal",
     "Axis": "inrcodec.signal",
     "InrcodecError": "inrcodec.errors",
+    "Signal": "inrcodec.signal",
+    "SignalView": "inrcodec.query.view",
+    "decode": "inrcodec.codec",
+    "encode": "inrcodec.codec",
+    "info": "inrcodec.codec",
+    "open": "inrcodec.codec",
+    "query_many": "inrcodec.query.batch",
 }
-
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from inrcodec.bitstream.container import Section, pack, pack_section, unpack
 from inrcodec.bitstream.describe import describe
@@ -16,17 +16,15 @@ from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
 from inrcodec.coding.quantize import dequantize
 from inrcodec.coding.weights import pack_weights, unpack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
-from inrcodec.files.sources import read_bytes
+from inrcodec.files.arrays import from_array
+from inrcodec.files.sources import Source, read_bytes
 from inrcodec.fitting.presets import Settings
 from inrcodec.query.quality import psnr
 from inrcodec.query.view import Layer, SignalView
-from inrcodec.signal import Signal, from_array, split_alpha
+from inrcodec.signal import Signal, split_alpha
 
 if TYPE_CHECKING:
     from inrcodec.fitting.rate_control import FittedTrack
-
-Source = str | os.PathLike[str] | bytes | BinaryIO
-"""A path, the bytes themselves, or a binary file object."""
 
 Progress = Callable[[str, float, float], None]
 """Called with a stage, the share of it that is done, and the PSNR in dB so far (NaN: unknown)."""
@@ -54,7 +52,9 @@ class Encoded:
         return 8 * len(self.data) / self.positions
 
 
-def encode(source: Source | Signal | Any, *, keep: Collection[str] = ("icc",), **settings: Any) -> bytes:
+def encode(
+    source: Source | Signal | Any, *, keep: Collection[str] = ("icc",), **settings: Any
+) -> bytes:
     """The `.inrc` file of a picture.
 
     `source` is an array (`[height, width]` or `[height, width, 1..4]`), a Signal, or a picture file
@@ -64,9 +64,7 @@ def encode(source: Source | Signal | Any, *, keep: Collection[str] = ("icc",), *
     return encode_signal(as_signal(source, keep), Settings(**settings)).data
 
 
-def encode_signal(
-    signal: Signal, settings: Settings, progress: Progress | None = None
-) -> Encoded:
+def encode_signal(signal: Signal, settings: Settings, progress: Progress | None = None) -> Encoded:
     """As `encode`, with what is known of the result.
 
     Ctrl-C while fitting ends the fit and still gives a valid file, of the best state so far.
@@ -145,7 +143,7 @@ def scaled_size(lattice: Sequence[int], scale: float) -> tuple[int, ...]:
     return tuple(max(1, round(size * scale)) for size in lattice)
 
 
-def open(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> SignalView:  # noqa: A001
+def open(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> SignalView:
     """A view of a `.inrc` file that computes samples where they are asked."""
     header, sections = unpack(read_bytes(source), limits)
     layers, metadata = [], {}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-from inrcodec.errors import InputError, UsageError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,48 +75,6 @@ def full_range(dtype: str) -> tuple[float, float]:
         bits = int(dtype[3:])
         return float(-(2 ** (bits - 1))), float(2 ** (bits - 1) - 1)
     return 0.0, 1.0
-
-
-def from_array(array: Any) -> Signal:
-    """A picture from an array `[height, width]` or `[height, width, channels]`.
-
-    1 to 4 channels are grey, grey + alpha, RGB, RGB + alpha. uint8, uint16 and float are taken;
-    float samples keep their own range. Raises UsageError, or InputError for NaN or infinity.
-    """
-    import numpy as np
-
-    samples = np.asarray(array)
-    if samples.ndim == 2:
-        samples = samples[..., None]
-    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or samples.size == 0:
-        raise UsageError(
-            f"array: shape {list(samples.shape)}; [height, width] or [height, width, 1..4] is needed"
-        )
-    height, width, count = samples.shape
-    if samples.dtype.kind == "f":
-        samples = samples.astype(np.float32)
-        dtype, value_range = "float32", _finite_range(samples)
-    elif samples.dtype in (np.uint8, np.uint16):
-        dtype = str(samples.dtype.newbyteorder("="))
-        samples = samples.astype(dtype)
-        value_range = full_range(dtype)
-    else:
-        raise UsageError(f"array: dtype {samples.dtype}; uint8, uint16 or float is needed")
-    channels = COLOUR_CHANNELS[count if count % 2 else count - 1]
-    channels += (ALPHA,) * (count % 2 == 0)
-    axes = (Axis("y", height), Axis("x", width))
-    return Signal(samples, SignalInfo(axes, channels, dtype, value_range))
-
-
-def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
-    import numpy as np
-
-    if not np.isfinite(samples).all():
-        bad = int(samples.size - np.isfinite(samples).sum())
-        raise InputError(f"samples: {bad} of {samples.size} are NaN or infinite; replace them first")
-    low, high = float(samples.min()), float(samples.max())
-    # A constant signal still needs a range of some width.
-    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 
 
 def split_alpha(signal: Signal) -> tuple[Signal, ...]:

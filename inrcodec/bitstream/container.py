@@ -112,9 +112,7 @@ def _read_section(reader: primitives.Reader, tracks: int) -> Section:
     return section
 
 
-def unpack(
-    data: bytes, limits: Limits = DEFAULT_LIMITS
-) -> tuple[Header, tuple[Section, ...]]:
+def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[Section, ...]]:
     """Header and sections of a whole file; unknown ancillary sections are kept.
 
     Raises CorruptError, TruncatedError, UnsupportedError or LimitError.

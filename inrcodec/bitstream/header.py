@@ -37,7 +37,9 @@ class Header:
 def pack_header(header: Header, sections: int) -> bytes:
     """The header's body: preamble, then each track."""
     preamble = {"tracks": len(header.tracks), "sections": sections}
-    return primitives.row(wire.PREAMBLE_FIELDS, preamble) + b"".join(map(_pack_track, header.tracks))
+    return primitives.row(wire.PREAMBLE_FIELDS, preamble) + b"".join(
+        map(_pack_track, header.tracks)
+    )
 
 
 def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
@@ -55,7 +57,9 @@ def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
 
 def _pack_track(track: Track) -> bytes:
     info, spec = track.info, track.spec
-    content = next((i for i, names in _CHANNELS.items() if names == info.channels), ContentId.VALUES)
+    content = next(
+        (i for i, names in _CHANNELS.items() if names == info.channels), ContentId.VALUES
+    )
     explicit = info.value_range != full_range(info.dtype)
     dtype = DtypeId[info.dtype.upper()] | (EXPLICIT if explicit else 0)
     row = {"content": content, "dtype": dtype, "kind": KindId[spec.kind.upper()]}
@@ -110,9 +114,7 @@ def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -
     return spec
 
 
-def _explicit_range(
-    low: float, high: float, default: tuple[float, float]
-) -> tuple[float, float]:
+def _explicit_range(low: float, high: float, default: tuple[float, float]) -> tuple[float, float]:
     if not low < high or not math.isfinite(high - low) or (low, high) == default:
         raise CorruptError(f"header: impossible value range {low}..{high}")
     return low, high

@@ -84,7 +84,9 @@ class SymbolDecoder:
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as error:
-            raise CorruptError(f"{self._what}: symbols do not decode; the file is damaged") from error
+            raise CorruptError(
+                f"{self._what}: symbols do not decode; the file is damaged"
+            ) from error
         return decoded
 
     def get(self, count: int, table_index: int) -> Integers:

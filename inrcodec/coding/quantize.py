@@ -40,9 +40,7 @@ class TensorRecipe:
     table: int
 
 
-def quantize(
-    field: Field, recipes: Sequence[TensorRecipe]
-) -> dict[str, NDArray[np.int32]]:
+def quantize(field: Field, recipes: Sequence[TensorRecipe]) -> dict[str, NDArray[np.int32]]:
     """Nearest symbol of every parameter, by array name, in the shape of the array."""
     return {
         tensor.name: np.rint(

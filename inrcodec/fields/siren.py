@@ -92,4 +92,6 @@ class SirenSpec:
             bias = parameters[f"bias{layer}"] * self.gain(layer)
             hidden = sin(linear(hidden, weight, bias))
         last = self.depth
-        return linear(hidden, parameters[f"weight{last}"], parameters[f"bias{last}"] + OUTPUT_CENTRE)
+        return linear(
+            hidden, parameters[f"weight{last}"], parameters[f"bias{last}"] + OUTPUT_CENTRE
+        )

@@ -27,15 +27,13 @@ from inrcodec.files.pillow_image import (
     save_options,
     turn_upright,
 )
+from inrcodec.files.sources import Source, read_bytes, source_name
 from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, Signal, SignalInfo, full_range
 
 StrPath = str | os.PathLike[str]
 
 MAX_PIXELS = 2**28 // 3
 """Most pixels read unless asked otherwise: as RGB they are the samples one request may ask for."""
-
-MAX_BYTES = 2**30
-"""Most bytes read of one file."""
 
 _log = logging.getLogger("inrcodec")
 
@@ -70,7 +68,7 @@ _filters = threading.RLock()
 
 
 def read_image(
-    source: StrPath | BinaryIO | bytes,
+    source: Source,
     *,
     keep: Collection[str] = ("icc",),
     max_pixels: int = MAX_PIXELS,
@@ -87,8 +85,10 @@ def read_image(
     """
     if unknown := set(keep).difference(METADATA):
         raise UsageError(f"cannot keep {', '.join(sorted(unknown))}; known: {', '.join(METADATA)}")
-    name = _name(source)
-    data = _bytes_of(source, name)
+    name = source_name(source)
+    data = read_bytes(source)
+    if not data:
+        raise InputError(f"{name}: is empty; make or fetch it again")
     with _as_input_errors(name), _quiet(), Image.open(io.BytesIO(data)) as image:
         width, height = image.size
         if width * height > max_pixels:
@@ -192,49 +192,6 @@ def _write_all(target: BinaryIO, data: memoryview) -> None:
     while data:
         # Writers that are no real files often return nothing and have taken all.
         data = data[target.write(data) or len(data) :]
-
-
-def _name(source: StrPath | BinaryIO | bytes) -> str:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "the input"
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "the input"
-
-
-def _bytes_of(source: StrPath | BinaryIO | bytes, name: str) -> bytes:
-    try:
-        if isinstance(source, bytes | bytearray | memoryview):
-            data = bytes(source)
-        elif isinstance(source, str | os.PathLike):
-            with Path(source).open("rb") as file:
-                data = _read_all(file, name)
-        else:
-            data = _read_all(source, name)
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file; check the name") from None
-    except IsADirectoryError:
-        raise InputError(f"{name}: is a folder; name a picture in it") from None
-    except PermissionError:
-        raise InputError(f"{name}: no permission to read it; change its permissions") from None
-    except TypeError:
-        raise InputError(f"{name}: gives no bytes; open it in binary mode") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{name}: cannot be read ({_line(error)}); check the name") from error
-    if not data:
-        raise InputError(f"{name}: is empty; make or fetch it again")
-    return data
-
-
-def _read_all(file: BinaryIO, name: str) -> bytes:
-    """Every byte, also of an unbuffered file, which may give less than it is asked for."""
-    data = bytearray()
-    while chunk := file.read(2**20):
-        data += chunk
-        if len(data) > MAX_BYTES:
-            raise LimitError(f"{name}: bytes", len(data), MAX_BYTES)
-    return bytes(data)
 
 
 def _line(error: Exception) -> str:

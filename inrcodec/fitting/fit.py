@@ -52,9 +52,7 @@ def evaluate(spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor) -> 
     return values
 
 
-def measure(
-    spec: FieldSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor
-) -> float:
+def measure(spec: FieldSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor) -> float:
     """PSNR in dB at some positions, before rounding to the samples' type."""
     total = 0.0
     with torch.no_grad():

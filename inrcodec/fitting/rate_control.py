@@ -210,9 +210,7 @@ def _round_to_psnr(
     layers = layers_of(descent.best)
     for _ in range(5):
         bits = max(per_parameter * spec.parameter_count, floor_bits(spec))
-        quantised = round_field(
-            spec, layers, samples, preset, budget, bits=bits, progress=progress
-        )
+        quantised = round_field(spec, layers, samples, preset, budget, bits=bits, progress=progress)
         reached = quantised_psnr(spec, quantised, samples)
         tried.append((quantised.bits, reached, quantised))
         if -PSNR_TOLERANCE <= reached - wanted <= PSNR_TOLERANCE or budget.interrupted:

@@ -134,7 +134,10 @@ def round_layer(
     for block, curvature in zip(row_blocks(*values.shape), curvatures, strict=True):
         shape = values[block].shape
         symbols[block] = _round_with_feedback(
-            values[block].ravel(), steps[block].ravel(), shrink[block].ravel(), feedback_matrix(curvature)
+            values[block].ravel(),
+            steps[block].ravel(),
+            shrink[block].ravel(),
+            feedback_matrix(curvature),
         ).reshape(shape)
     recipes, bits = [], 0.0
     for part, step in ((symbols[:, :-1], steps[0, 0]), (symbols[:, -1], steps[0, -1])):
@@ -159,4 +162,3 @@ def _round_with_feedback(
         error = (remaining[i] - symbol * steps[i]) / feedback[i, i]
         remaining[i + 1 :] -= error * feedback[i, i + 1 :]
     return symbols
-

@@ -51,7 +51,11 @@ def render(
     size = tuple(info.lattice if size is None else size)
     window = [(0, n) for n in size] if window is None else list(window)
     factors = [max(1, math.ceil(native / n)) for native, n in zip(info.lattice, size, strict=True)]
-    check_work(field, [(stop - start) * k for (start, stop), k in zip(window, factors, strict=True)], limits)
+    check_work(
+        field,
+        [(stop - start) * k for (start, stop), k in zip(window, factors, strict=True)],
+        limits,
+    )
     fine_size = [n * k for n, k in zip(size, factors, strict=True)]
     fine_window = [(a * k, b * k) for (a, b), k in zip(window, factors, strict=True)]
     if math.prod(factors) == 1:
@@ -85,8 +89,12 @@ def _render_tiles(
             (max(first, start), min(first + edge, stop))
             for first, (start, stop) in zip(corner, window, strict=True)
         ]
-        source = tuple(slice(a - first, b - first) for (a, b), first in zip(inside, corner, strict=True))
-        target = tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(inside, window, strict=True))
+        source = tuple(
+            slice(a - first, b - first) for (a, b), first in zip(inside, corner, strict=True)
+        )
+        target = tuple(
+            slice(a - start, b - start) for (a, b), (start, _) in zip(inside, window, strict=True)
+        )
         out[target] = tile[source] if dtype is None else to_samples(tile[source], info)
     return out
 
@@ -94,9 +102,13 @@ def _render_tiles(
 def _mean_of_cells(fine: Samples, factors: Sequence[int]) -> NDArray[np.float32]:
     # One plain addition after the other: numpy's own sums group their terms by array shape.
     offsets = itertools.product(*(range(k) for k in factors))
-    total = np.zeros([*(n // k for n, k in zip(fine.shape, factors, strict=False)), fine.shape[-1]], np.float32)
+    total = np.zeros(
+        [*(n // k for n, k in zip(fine.shape, factors, strict=False)), fine.shape[-1]], np.float32
+    )
     for offset in offsets:
-        total += fine[tuple(slice(first, None, k) for first, k in zip(offset, factors, strict=True))]
+        total += fine[
+            tuple(slice(first, None, k) for first, k in zip(offset, factors, strict=True))
+        ]
     return total / np.float32(math.prod(factors))
 
 

@@ -73,7 +73,9 @@ class SignalView:
         0 is the centre of the first sample; fractions lie between samples. Values are in the unit
         of the samples, neither rounded nor clamped.
         """
-        parts = [sample_points(layer.field, layer.info, points, self.limits) for layer in self.layers]
+        parts = [
+            sample_points(layer.field, layer.info, points, self.limits) for layer in self.layers
+        ]
         return np.concatenate(parts, axis=-1)
 
     def read(self, size: Sequence[int] | None = None, window: Window | None = None) -> Signal:
@@ -88,7 +90,9 @@ class SignalView:
         for axis, cells, (start, stop) in zip(self.info.axes, lattice, window, strict=True):
             step = axis.spacing * axis.size / cells
             origin = axis.origin + (start + 0.5) * step - 0.5 * axis.spacing
-            geometry = (axis.spacing, axis.origin) if cells == axis.size and not start else (step, origin)
+            geometry = (
+                (axis.spacing, axis.origin) if cells == axis.size and not start else (step, origin)
+            )
             axes.append(replace(axis, size=stop - start, spacing=geometry[0], origin=geometry[1]))
         return Signal(samples, replace(self.info, axes=tuple(axes)), self.metadata)
 
@@ -148,8 +152,8 @@ def _checked_window(window: Window | None, lattice: Sequence[int]) -> list[tuple
         return [(0, size) for size in lattice]
     checked = [(int(start), int(stop)) for start, stop in window]
     if len(checked) != len(lattice) or any(
-        not 0 <= start <= stop <= size for (start, stop), size in zip(checked, lattice, strict=False)
+        not 0 <= start <= stop <= size
+        for (start, stop), size in zip(checked, lattice, strict=False)
     ):
         raise UsageError(f"crop: {checked} does not lie within {list(lattice)}")
     return checked
-
