@@ -78,7 +78,7 @@ def full_range(dtype: str) -> tuple[float, float]:
 
 
 def split_alpha(signal: Signal) -> tuple[Signal, ...]:
-    """The parts that get fields of their own: the colours, and the alpha channel if there is one."""
+    """The parts that get fields of their own: the colours, and the alpha channel if any."""
     info = signal.info
     if info.channels[-1] != ALPHA or len(info.channels) == 1:
         return (signal,)

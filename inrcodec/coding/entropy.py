@@ -19,8 +19,8 @@ MAX_ESCAPE_BITS = 30
 
 
 def _categorical(frequencies: tuple[int, ...]) -> Any:
-    # Integers that sum to a power of two are exact as floats, and constriction then rounds nowhere:
-    # the cumulative is ((c * (2^24 - K)) >> 16) + i for K symbols (bitstream_spec.md, "Range coder").
+    # Integers that sum to a power of two are exact as floats, and constriction then rounds
+    # nowhere: the cumulative of K symbols is ((c * (2^24 - K)) >> 16) + i (bitstream_spec.md).
     probabilities = np.array(frequencies, dtype=np.float64) / float(1 << PRECISION)
     return constriction.stream.model.Categorical(probabilities, perfect=False)
 

@@ -22,7 +22,8 @@ def from_array(array: Any) -> Signal:
         samples = samples[..., None]
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or samples.size == 0:
         raise UsageError(
-            f"array: shape {list(samples.shape)}; [height, width] or [height, width, 1..4] is needed"
+            f"array: shape {list(samples.shape)}; "
+            "[height, width] or [height, width, 1..4] is needed"
         )
     height, width, count = samples.shape
     if samples.dtype.kind == "f":

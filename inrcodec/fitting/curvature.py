@@ -15,7 +15,10 @@ from inrcodec.fields.field import FieldSpec
 from inrcodec.fitting.stacks import named
 
 BLOCK = 1200
-"""Curvature is kept whole among this many parameters; units of wider layers form several blocks."""
+"""Curvature is kept whole among at most this many parameters of a layer; its units form blocks."""
+
+WIDE = 64
+"""Wider layers get a block per unit: the work would grow with the square of their parameters."""
 
 DAMPING = 1e-3
 """Share of the mean curvature that is added to every direction."""
@@ -23,14 +26,18 @@ DAMPING = 1e-3
 
 def row_blocks(rows: int, columns: int) -> list[slice]:
     """Runs of output units whose parameters, together at most BLOCK, share one curvature matrix."""
-    height = max(1, BLOCK // columns)
+    height = 1 if columns > WIDE else max(1, BLOCK // columns)
     return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
 
 
 def layer_curvatures(
-    spec: FieldSpec, layers: Sequence[Tensor], index: int, coordinates: Tensor
+    spec: FieldSpec,
+    layers: Sequence[Tensor],
+    index: int,
+    coordinates: Tensor,
+    blocks: Sequence[slice],
 ) -> list[Tensor]:
-    """Gauss-Newton matrix of the mean squared error for each row block of layer `index`.
+    """Gauss-Newton matrix of the mean squared error for some row blocks of layer `index`.
 
     `layers` are the [weight | bias] matrices. Half the Hessian of the mean over points and outputs
     when residuals are small: the mean of J^T J, J being an output's derivative by the parameters.
@@ -46,8 +53,6 @@ def layer_curvatures(
     values = spec.evaluate(named(tracked), coordinates, recording, torch.sin)
     hidden, activation = seen[index]
     inputs = torch.cat([hidden.detach(), torch.ones_like(hidden[:, :1])], dim=1) * spec.gain(index)
-    rows, columns = layers[index].shape
-    blocks = row_blocks(rows, columns)
     totals: list[Any] = [0.0] * len(blocks)
     for output in range(spec.outputs):
         (slope,) = torch.autograd.grad(values[:, output].sum(), activation, retain_graph=True)

@@ -66,7 +66,8 @@ class _State:
         self.square.lerp_(rotated.square(), 1 - betas[1])
         mean = self.left_basis.mT @ self.mean @ self.right_basis / (1 - betas[0] ** step)
         scale = (self.square / (1 - betas[1] ** step)).sqrt_().add_(eps)
-        return self.left_basis @ (mean / scale) @ self.right_basis.mT
+        direction: Tensor = self.left_basis @ (mean / scale) @ self.right_basis.mT
+        return direction
 
     def update(self, gradient: Tensor, beta: float) -> None:
         self.left.lerp_(gradient @ gradient.mT, 1 - beta)

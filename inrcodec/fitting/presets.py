@@ -15,7 +15,9 @@ class Preset:
     """How long and how a field is fitted.
 
     `steps` of the float fit, then `rounding_steps` after each rounded layer; `batch` coordinates a
-    step; `rate` and `rounding_rate` are the peaks of the two cosine schedules.
+    step; `rate` and `rounding_rate` are the peaks of the two cosine schedules. The first layer's and
+    the others' weights start at SIREN's scale times `first_scale` and `hidden_scale`. `rate_pull`
+    is the part of the squared error that one bit per weight less is worth.
     """
 
     steps: int
@@ -25,6 +27,7 @@ class Preset:
     rounding_rate: float = 5e-5
     first_scale: float = 0.75
     hidden_scale: float = 1.0
+    rate_pull: float = 0.08
 
 
 DEFAULT_EFFORT = 5
@@ -106,13 +109,13 @@ class Settings:
         return preset if self.steps is None else replace(preset, steps=self.steps)
 
     def budget_bytes(self, positions: int) -> float:
-        """Bytes the whole file may have; infinite where only a PSNR is asked."""
+        """Bytes the whole file may have; infinite where a PSNR or only a network is asked."""
         if self.target_size is not None:
             return self.target_size
-        if self.psnr is not None:
-            return math.inf
         if self.bpp is not None:
             return self.bpp * positions / 8
+        if self.psnr is not None or (self.net is not None and self.quality is None):
+            return math.inf
         quality = DEFAULT_QUALITY if self.quality is None else self.quality
         return 0.03 * 2 ** (quality / 20) * positions / 8
 

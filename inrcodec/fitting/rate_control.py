@@ -30,6 +30,9 @@ DB_PER_DOUBLING = 2.0
 PSNR_TOLERANCE = 0.05
 """How far under the asked PSNR, in dB, a field still counts as meeting it."""
 
+MIN_BITS = 300.0
+"""Of the first network that is tried for a PSNR."""
+
 MAX_WIDTH = 256
 
 ALPHA_SHARE = 0.15
@@ -134,7 +137,8 @@ def fit_track(
 
     if goal.rate_weight is not None:
         return FittedTrack(spec, rounded(rate_weight=goal.rate_weight), descent.steps)
-    wanted = max(goal.bits, floor_bits(spec))
+    natural = BITS_PER_PARAMETER * spec.parameter_count
+    wanted = natural if goal.bits == math.inf else max(goal.bits, floor_bits(spec))
     asked = wanted
     quantised = rounded(bits=wanted)
     for _ in range(3):
@@ -180,9 +184,13 @@ def _fit_to_psnr(
     assert goal.psnr is not None
     # COIN's operating points on photographs: 28.4 dB at 0.2 bit per position.
     bits = samples.positions * 0.2 * 2 ** ((goal.psnr - 28.4) / DB_PER_DOUBLING)
-    spec, descent = goal.spec, None
+    bits = max(bits, MIN_BITS)
+    spec: SirenSpec | None = None
+    descent: Descent | None = None
     for _ in range(4):
-        candidate = goal.spec or architecture(max(bits, 200.0), axes, samples.channels)
+        # More parameters than half the samples are no compression.
+        bits = min(bits, 0.5 * BITS_PER_PARAMETER * samples.positions * samples.channels)
+        candidate = goal.spec or architecture(bits, axes, samples.channels)
         if candidate == spec and descent is not None:
             break
         spec = candidate

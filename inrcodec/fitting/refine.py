@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.rounding import (
     RoundedLayer,
+    predicted_bits,
     round_layer,
     scale_for_bits,
     scale_for_lambda,
@@ -29,6 +31,17 @@ from inrcodec.fitting.stacks import layers_of, stacked
 
 CURVATURE_POINTS = 8192
 """Positions on which curvatures are measured."""
+
+STREAM_BITS = 64
+"""Symbol count and what the range coder adds at the end."""
+
+STEP_RATIO = 2**0.25
+"""Between neighbouring steps of the format."""
+
+MAX_SCALE = 2.0**20
+
+HURRIED_STEPS = 10
+"""Tuning steps per layer once the user has interrupted or the time is up."""
 
 TUNING_FLOOR = 0.1
 """Where each tuning's rate ends, as a share of its peak."""
@@ -58,28 +71,31 @@ def round_field(
 
     Layers are rounded from the first to the last. After each, the layers that are still floats are
     tuned for `preset.rounding_steps` steps, and the step scale of the rest is set anew, so that
-    both errors and bits come out right at the end. An interrupt skips the tuning that is left.
+    both errors and bits come out right at the end. After an interrupt the tuning is kept short.
     """
     points = samples.coordinates(samples.some(CURVATURE_POINTS))
     layers = [layer.detach() for layer in layers]
     sensitivity = sensitivities(spec, layers, points)
-    if rate_weight is not None:
-        scale = scale_for_lambda(rate_weight, samples.positions)
     done: list[RoundedLayer] = []
     batches = samples.batches(preset.batch)
     for index in range(len(layers)):
+        left = math.inf
         if bits is not None:
-            spent = sum(rounded.bits for rounded in done)
-            scale = scale_for_bits(layers[index:], sensitivity[index:], bits - spent)
+            left = bits - STREAM_BITS - sum(rounded.bits for rounded in done)
+            scale = scale_for_bits(layers[index:], sensitivity[index:], left)
+            left -= predicted_bits(layers[index + 1 :], sensitivity[index + 1 :], scale)
+        elif rate_weight is not None:
+            scale = scale_for_lambda(rate_weight, samples.positions)
         rounded = round_layer(spec, layers, index, points, sensitivity[index], scale)
+        # Earlier layers' deviations are made up for by later ones; the last two must fit.
+        while index + 2 >= len(layers) and rounded.bits > left and scale < MAX_SCALE:
+            scale *= STEP_RATIO
+            rounded = round_layer(spec, layers, index, points, sensitivity[index], scale)
         done.append(rounded)
         layers[index] = torch.as_tensor(rounded.values, device=samples.device)
-        progress("round", (index + 1) / len(layers), float("nan"))
-        if index + 1 < len(layers) and not budget.interrupted:
-            try:
-                layers = _tune(spec, layers, index + 1, samples, batches, preset, budget)
-            except KeyboardInterrupt:
-                budget.interrupted = True
+        progress("round", (index + 1) / len(layers), math.nan)
+        if index + 1 < len(layers):
+            layers = _tune(spec, layers, index + 1, samples, batches, preset, budget)
     return _named_symbols(done)
 
 
@@ -96,19 +112,20 @@ def _tune(
     fixed = list(layers[:frozen])
     free = [stack.requires_grad_() for stack in stacked(layers[frozen:])]
     optimiser = Soap(free)
-    for step in range(preset.rounding_steps):
-        if budget.elapsed() > 1:
-            break
+    hurried = budget.interrupted or budget.elapsed() > 1
+    steps = min(preset.rounding_steps, HURRIED_STEPS) if hurried else preset.rounding_steps
+    for step in range(steps):
         indices = next(batches)
         values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
         squared_error(values, samples.targets(indices)).backward()
-        rate = preset.rounding_rate * cosine(step / preset.rounding_steps, TUNING_FLOOR)
+        rate = preset.rounding_rate * cosine(step / steps, TUNING_FLOOR)
         optimiser.step(rate)
     return [*fixed, *(layer.detach() for layer in layers_of(free))]
 
 
 def _named_symbols(done: Sequence[RoundedLayer]) -> Quantised:
-    symbols, recipes = {}, []
+    symbols: dict[str, NDArray[np.int32]] = {}
+    recipes: list[TensorRecipe] = []
     for index, rounded in enumerate(done):
         symbols[f"weight{index}"] = np.ascontiguousarray(rounded.symbols[:, :-1])
         symbols[f"bias{index}"] = np.ascontiguousarray(rounded.symbols[:, -1])

@@ -21,6 +21,8 @@ FIRST_LAYER_EASE = 3.0
 The layers after it, still free when it is rounded, make up for almost all of its error.
 """
 
+SENSITIVITY_BLOCKS = 8
+
 RECIPE_BITS = 6
 """What a recipe costs on average."""
 
@@ -48,7 +50,8 @@ class RoundedLayer:
         """The layer as the decoder will see it."""
         steps = np.full(self.symbols.shape, step_size(self.recipes[0].step))
         steps[:, -1] = step_size(self.recipes[1].step)
-        return (self.symbols * steps).astype(np.float32)
+        values: NDArray[np.float32] = (self.symbols * steps).astype(np.float32)
+        return values
 
 
 def sensitivities(
@@ -58,12 +61,12 @@ def sensitivities(
     found = []
     for index, layer in enumerate(layers):
         ease = 4.0**FIRST_LAYER_EASE if index == 0 and len(layers) > 1 else 1.0
-        costs = np.concatenate(
-            [
-                1 / np.diagonal(feedback_matrix(curvature)) ** 2
-                for curvature in layer_curvatures(spec, layers, index, coordinates)
-            ]
-        ).reshape(layer.shape)
+        blocks = row_blocks(*layer.shape)
+        # Only the mean is wanted: a few blocks of a wide layer give it.
+        blocks = blocks[:: max(1, len(blocks) // SENSITIVITY_BLOCKS)]
+        curvatures = layer_curvatures(spec, layers, index, coordinates, blocks)
+        costs = np.concatenate([1 / np.diagonal(feedback_matrix(c)) ** 2 for c in curvatures])
+        costs = costs.reshape(-1, layer.shape[1])
         found.append(
             Sensitivity(float(costs[:, :-1].mean()) / ease, float(costs[:, -1].mean()) / ease)
         )
@@ -89,7 +92,7 @@ def scale_for_bits(
             low = middle
         else:
             high = middle
-    return 2.0**high
+    return float(2.0**high)
 
 
 def predicted_bits(
@@ -130,8 +133,9 @@ def round_layer(
     )
     # Least (u - q)^2 step^2 + lambda bits(q) for a Gaussian: shrink u, then round to nearest.
     shrink = 1 / (1 + steps**2 / (12 * np.maximum(spread[None, :] ** 2, 1e-30)))
-    curvatures = layer_curvatures(spec, layers, index, coordinates)
-    for block, curvature in zip(row_blocks(*values.shape), curvatures, strict=True):
+    blocks = row_blocks(*values.shape)
+    curvatures = layer_curvatures(spec, layers, index, coordinates, blocks)
+    for block, curvature in zip(blocks, curvatures, strict=True):
         shape = values[block].shape
         symbols[block] = _round_with_feedback(
             values[block].ravel(),

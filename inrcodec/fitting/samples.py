@@ -32,7 +32,7 @@ class Samples:
         self.device = device
 
     def coordinates(self, indices: Tensor) -> Tensor:
-        """Field coordinates `[points, axes]` of flat lattice indices (query.render has the rule)."""
+        """Field coordinates `[points, axes]` of flat lattice indices, by query.render's rule."""
         columns = []
         for size in reversed(self._lattice):
             along = indices % size

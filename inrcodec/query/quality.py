@@ -14,7 +14,8 @@ def psnr(reference: Signal, other: Signal) -> float:
     """PSNR in dB over all samples and channels; the peak is the reference's value range."""
     if reference.samples.shape != other.samples.shape:
         raise UsageError(
-            f"compare: shapes {list(reference.samples.shape)} and {list(other.samples.shape)} differ"
+            f"compare: shapes {list(reference.samples.shape)} and "
+            f"{list(other.samples.shape)} differ"
         )
     total = 0.0
     # A row at a time: the difference of large pictures in float64 would not fit the cache.

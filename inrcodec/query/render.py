@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
 from inrcodec.errors import LimitError, UsageError
 from inrcodec.fields.field import Field
 from inrcodec.query.kernels import reference
+from inrcodec.query.kernels.reference import Floats
 from inrcodec.signal import SignalInfo
 
 Window = Sequence[tuple[int, int]]
@@ -49,85 +50,86 @@ def render(
     of the whole render, bit for bit.
     """
     size = tuple(info.lattice if size is None else size)
-    window = [(0, n) for n in size] if window is None else list(window)
-    factors = [max(1, math.ceil(native / n)) for native, n in zip(info.lattice, size, strict=True)]
-    check_work(
-        field,
-        [(stop - start) * k for (start, stop), k in zip(window, factors, strict=True)],
-        limits,
-    )
-    fine_size = [n * k for n, k in zip(size, factors, strict=True)]
-    fine_window = [(a * k, b * k) for (a, b), k in zip(window, factors, strict=True)]
+    window = [(0, cells) for cells in size] if window is None else window
+    factors = [math.ceil(native / cells) for native, cells in zip(info.lattice, size, strict=True)]
+    size = [cells * k for cells, k in zip(size, factors, strict=True)]
+    window = [(start * k, stop * k) for (start, stop), k in zip(window, factors, strict=True)]
+    check_work(field, [stop - start for start, stop in window], limits)
     if math.prod(factors) == 1:
-        return _render_tiles(field, info, size, window, info.dtype)
-    fine = _render_tiles(field, info, fine_size, fine_window, None)
+        out = np.empty([*(stop - start for start, stop in window), field.spec.outputs], info.dtype)
+        for place, values in _tiles(field, info, size, window):
+            out[place] = to_samples(values, info)
+        return out
+    fine = np.empty([*(stop - start for start, stop in window), field.spec.outputs], np.float32)
+    for place, values in _tiles(field, info, size, window):
+        fine[place] = values
     return to_samples(_mean_of_cells(fine, factors), info)
 
 
-def _render_tiles(
-    field: Field, info: SignalInfo, size: Sequence[int], window: Window, dtype: str | None
-) -> Samples:
-    """Fill the window tile by tile; field values as they are where `dtype` is None.
+def _tiles(
+    field: Field, info: SignalInfo, size: Sequence[int], window: Window
+) -> Iterator[tuple[tuple[slice, ...], Floats]]:
+    """Field values of the window in pieces, each with its place in the window.
 
     Tiles lie on a fixed grid and are always computed whole, in arrays of one shape, so that a
     sample never depends on which window asked for it.
     """
-    axes = len(size)
-    edge = round(reference.CHUNK ** (1 / axes))
-    channels = field.spec.outputs
-    out = np.empty([*(stop - start for start, stop in window), channels], dtype or np.float32)
+    edge = round(reference.CHUNK ** (1 / len(size)))
     starts = [range(start - start % edge, stop, edge) for start, stop in window]
     for corner in itertools.product(*starts):
-        positions = [
-            lattice_coordinates(info, size, axis, np.arange(first, first + edge))
-            for axis, first in enumerate(corner)
-        ]
-        grid = np.stack(np.meshgrid(*positions, indexing="ij"), axis=-1)
-        coordinates = grid.reshape(-1, axes).astype(np.float32)
-        tile = reference.evaluate(field, coordinates).reshape(*[edge] * axes, channels)
-        inside = [
-            (max(first, start), min(first + edge, stop))
-            for first, (start, stop) in zip(corner, window, strict=True)
-        ]
-        source = tuple(
-            slice(a - first, b - first) for (a, b), first in zip(inside, corner, strict=True)
-        )
-        target = tuple(
-            slice(a - start, b - start) for (a, b), (start, _) in zip(inside, window, strict=True)
-        )
-        out[target] = tile[source] if dtype is None else to_samples(tile[source], info)
-    return out
+        yield _tile(field, info, size, window, corner, edge)
 
 
-def _mean_of_cells(fine: Samples, factors: Sequence[int]) -> NDArray[np.float32]:
+def _tile(
+    field: Field,
+    info: SignalInfo,
+    size: Sequence[int],
+    window: Window,
+    corner: Sequence[int],
+    edge: int,
+) -> tuple[tuple[slice, ...], Floats]:
+    along = [
+        lattice_coordinates(info, size, axis, np.arange(first, first + edge))
+        for axis, first in enumerate(corner)
+    ]
+    grid = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1)
+    values = reference.evaluate(field, grid.reshape(-1, len(size)).astype(np.float32))
+    source, target = [], []
+    for first, (start, stop) in zip(corner, window, strict=True):
+        low, high = max(first, start), min(first + edge, stop)
+        source.append(slice(low - first, high - first))
+        target.append(slice(low - start, high - start))
+    return tuple(target), values.reshape(*grid.shape[:-1], -1)[tuple(source)]
+
+
+def _mean_of_cells(fine: Floats, factors: Sequence[int]) -> Floats:
+    cells = [size // k for size, k in zip(fine.shape, factors, strict=False)]
+    total = np.zeros([*cells, fine.shape[-1]], np.float32)
     # One plain addition after the other: numpy's own sums group their terms by array shape.
-    offsets = itertools.product(*(range(k) for k in factors))
-    total = np.zeros(
-        [*(n // k for n, k in zip(fine.shape, factors, strict=False)), fine.shape[-1]], np.float32
-    )
-    for offset in offsets:
-        total += fine[
-            tuple(slice(first, None, k) for first, k in zip(offset, factors, strict=True))
-        ]
-    return total / np.float32(math.prod(factors))
+    for offset in itertools.product(*(range(k) for k in factors)):
+        total += fine[tuple(slice(at, None, k) for at, k in zip(offset, factors, strict=True))]
+    mean: Floats = total / np.float32(math.prod(factors))
+    return mean
 
 
-def to_samples(values: NDArray[np.float32], info: SignalInfo) -> Samples:
+def to_samples(values: Floats, info: SignalInfo) -> Samples:
     """Field values as samples: 0..1 spans the value range; integers are clamped and rounded."""
-    low, high = info.value_range
     if info.dtype.startswith("float"):
-        return from_field_values(values, info).astype(info.dtype)
+        return from_field_values(values, info)
+    low, high = info.value_range
     scaled = np.clip(values, 0, 1) * np.float32(high - low) + np.float32(low + 0.5)
-    return np.floor(scaled).astype(info.dtype)
+    samples: Samples = np.floor(scaled).astype(info.dtype)
+    return samples
 
 
-def from_field_values(values: NDArray[np.float32], info: SignalInfo) -> NDArray[np.float32]:
+def from_field_values(values: Floats, info: SignalInfo) -> Floats:
     """Field values in the unit of the samples, neither rounded nor clamped."""
     low, high = info.value_range
-    return values * np.float32(high - low) + np.float32(low)
+    scaled: Floats = values * np.float32(high - low) + np.float32(low)
+    return scaled
 
 
-def point_coordinates(info: SignalInfo, points: NDArray[np.floating]) -> NDArray[np.float32]:
+def point_coordinates(info: SignalInfo, points: NDArray[np.floating]) -> Floats:
     """Field coordinates of lattice positions `points` `[points, axes]`.
 
     0 is the centre of the first sample of an axis; fractions lie between samples.
@@ -148,7 +150,7 @@ def point_coordinates(info: SignalInfo, points: NDArray[np.floating]) -> NDArray
 
 def sample_points(
     field: Field, info: SignalInfo, points: NDArray[np.floating], limits: Limits = DEFAULT_LIMITS
-) -> NDArray[np.float32]:
+) -> Floats:
     """Values `[points, channels]` at lattice positions, in the unit of the samples."""
     coordinates = point_coordinates(info, points)
     check_work(field, [len(coordinates)], limits)
@@ -157,7 +159,7 @@ def sample_points(
 
 def check_work(field: Field, size: Sequence[int], limits: Limits) -> None:
     """Raise LimitError if evaluating `size` positions asks for too much memory or arithmetic."""
-    positions = math.prod(int(n) for n in size)
+    positions = math.prod(size)
     for what, asked, allowed in (
         ("output samples", positions * field.spec.outputs, limits.samples),
         ("multiply-accumulates", positions * field.spec.macs_per_sample, limits.macs),

@@ -89,11 +89,9 @@ class SignalView:
         axes = []
         for axis, cells, (start, stop) in zip(self.info.axes, lattice, window, strict=True):
             step = axis.spacing * axis.size / cells
-            origin = axis.origin + (start + 0.5) * step - 0.5 * axis.spacing
-            geometry = (
-                (axis.spacing, axis.origin) if cells == axis.size and not start else (step, origin)
-            )
-            axes.append(replace(axis, size=stop - start, spacing=geometry[0], origin=geometry[1]))
+            # Cells tile one extent; the first sample kept lies in the centre of its cell.
+            origin = axis.origin + start * step + (step - axis.spacing) / 2
+            axes.append(replace(axis, size=stop - start, spacing=step, origin=origin))
         return Signal(samples, replace(self.info, axes=tuple(axes)), self.metadata)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -1,0 +1,273 @@
+"""Joins the words of a command line with calls of the commands, and their ends with exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+from inrcodec import __version__
+from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
+from inrcodec.cli_streams import finish_stdout, say
+from inrcodec.errors import ExitCode, InrcodecError, LimitError
+from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT
+
+# What a shell reports for a program that SIGPIPE or SIGTERM ended.
+BROKEN_PIPE, TERMINATED = 141, 143
+
+KERNELS = ("reference",)
+"""What can evaluate fields on this machine."""
+
+EXIT_CODES = "exit codes: " + ", ".join(
+    f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode
+)
+
+_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (that of the process by default) and return its exit code."""
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as done:
+        finish_stdout(drop=True)
+        return int(done.code or 0)
+    with _terminable():
+        try:
+            code = args.run(args)
+            finish_stdout()
+            return int(code)
+        except BrokenPipeError:
+            # The reader has seen enough; it is no failure that it has to hear of.
+            return BROKEN_PIPE
+        except KeyboardInterrupt:
+            say("inrcodec: interrupted; nothing more was written")
+            return ExitCode.INTERRUPTED
+        except Exception as error:
+            if args.debug:
+                raise
+            return _report(error)
+        finally:
+            finish_stdout(drop=True)
+
+
+def _report(error: Exception) -> int:
+    if isinstance(error, InrcodecError):
+        say(f"inrcodec: {error}")
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        say("inrcodec: not enough memory; ask for a smaller --size or --crop, or a smaller picture")
+        return LimitError.exit_code
+    what = f"{type(error).__name__}: {error}"
+    say(f"inrcodec: internal error: {what}; run again with --debug and report it")
+    return ExitCode.INTERNAL
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the program, so that no unfinished file is left behind."""
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    # Only the main thread may do this, and only where nobody else has made arrangements.
+    main_thread = threading.current_thread() is threading.main_thread()
+    ours = main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+# Every command imports its own room: `--help` and `info` need neither numpy nor torch.
+
+
+def _encode(args: argparse.Namespace) -> int:
+    # While waiting for work, OpenMP's threads spin by default, which makes a fit many times slower
+    # on a machine that has something else to do. It has to be said before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from inrcodec.cli_encode import encode
+
+    return encode(args)
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from inrcodec.cli_decode import decode
+
+    return decode(args)
+
+
+def _info(args: argparse.Namespace) -> int:
+    from inrcodec.cli_info import info
+
+    return info(args)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from inrcodec.cli_compare import compare
+
+    return compare(args)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line."""
+
+    def __init__(self, **how: Any) -> None:
+        # An abbreviation that works today would become ambiguous with the next new option.
+        super().__init__(allow_abbrev=False, **how)
+
+    def error(self, message: str) -> NoReturn:
+        say(f"{self.prog}: error: {message}; see {self.prog} --help")
+        raise SystemExit(ExitCode.USAGE)
+
+
+class _Command(_Parser):
+    """Takes options between files too, as in `encode a.png b.png -q 60 folder`."""
+
+    _mixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._mixed or "--" in args:
+            return super().parse_known_args(args, namespace)
+        self._mixed = True
+        try:
+            known, extra = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixed = False
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return known, extra
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line: what its words are and which command they run."""
+    version = f"inrcodec {__version__}, format {MAJOR}.{MINOR}, kernels: {', '.join(KERNELS)}"
+    top = _Parser(
+        prog="inrcodec",
+        description="Turn pictures into small neural fields and ask them back at any resolution.",
+        epilog=EXIT_CODES,
+    )
+    top.add_argument("--version", action="version", version=version)
+    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
+
+    def command(name: str, run: Any, about: str) -> _Command:
+        made = commands.add_parser(name, help=about, description=f"{about}.", epilog=EXIT_CODES)
+        made.set_defaults(run=run)
+        made.add_argument("--json", action="store_true", help="results as JSON, one line per file")
+        made.add_argument("--debug", action="store_true", help="show where in the code it failed")
+        return made
+
+    _encode_words(command("encode", _encode, "Fit fields to pictures and write .inrc files"))
+    _decode_words(command("decode", _decode, "Compute pictures from .inrc files, at any size"))
+    about = "Say what .inrc files hold, without decoding them"
+    info = command("info", _info, about)
+    info.add_argument("inputs", nargs="+", metavar="IN", help="a .inrc file; - is standard input")
+    info.add_argument("--version", action="version", version=version)
+    compare = command("compare", _compare, "Measure how far two pictures are apart")
+    compare.add_argument("reference", metavar="A", help="a picture or a .inrc file")
+    compare.add_argument("other", metavar="B", help="a picture or a .inrc file of the same size")
+    return top
+
+
+def _files(words: _Command, made: str) -> None:
+    words.add_argument(
+        "inputs", nargs="+", metavar="IN", help="a file, a folder with all below it, or - (stdin)"
+    )
+    several = "a folder where IN are several or a folder"
+    words.add_argument("output", metavar="OUT", help=f"{made}, or - (stdout); {several}")
+    words.add_argument("-f", "--force", action="store_true", help="replace files that exist")
+    words.add_argument("--quiet", action="store_true", help="report nothing but trouble")
+
+
+def _encode_words(words: _Command) -> None:
+    """Each `dest` is the name of a field of `inrcodec.fitting.presets.Settings` where it is one."""
+    _files(words, "the .inrc file")
+    usual = DEFAULT_QUALITY
+    target = words.add_mutually_exclusive_group()
+    add = target.add_argument
+    add(
+        "-q", "--quality", type=float, metavar="Q", help=f"0..100 ({usual:g}): +20 doubles the size"
+    )
+    add("--bpp", type=float, metavar="X", help="bits per pixel of the whole file, at most")
+    add("--target-size", type=_count, metavar="N", help="bytes of the file, at most; 12k, 1.5M")
+    add("--psnr", type=float, metavar="DB", help="PSNR in dB, at least")
+    add("--lossless", action="store_true", help="refused: no field can do it yet")
+    add = words.add_argument
+    efforts = f"{min(EFFORT)}..{max(EFFORT)}"
+    about = f"higher is slower and smaller ({DEFAULT_EFFORT})"
+    add("-e", "--effort", type=int, metavar=efforts, help=about)
+    add("--max-time", type=float, metavar="S", help="seconds that the fit of a picture may take")
+    add("--seed", type=int, metavar="N", help="of the random numbers (0)")
+    add("--device", choices=("auto", "cpu", "cuda"), help="where to fit (auto)")
+    add("-j", "--threads", type=_positive, metavar="N", help="threads of the CPU to use")
+    kept = ("icc", "all", "none")
+    add("--metadata", choices=kept, default="icc", help="what to keep of a picture's (icc)")
+    add = words.add_argument_group("for experiments").add_argument
+    add("--kind", metavar="NAME", help="kind of field (siren)")
+    add("--net", metavar="DxW", help="sine layers x width, as in 10x28")
+    add("--omega", type=float, dest="omega_0", metavar="W", help="frequency of the sines (30)")
+    add("--steps", type=int, metavar="N", help="of the fit, before rounding")
+    about = "squared error that a bit per pixel is worth"
+    add("--lambda", type=float, dest="rate_weight", metavar="L", help=about)
+
+
+def _decode_words(words: _Command) -> None:
+    _files(words, "a picture or .npy file, as its suffix says")
+    size = words.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, metavar="S", help="times the native size")
+    size.add_argument("--size", type=_size, metavar="WxH", help="pixels across x pixels down")
+    add = words.add_argument
+    add("--crop", type=_crop, metavar="X,Y,W,H", help="compute only this part of the result")
+    about = "compute only these points: a .npy array [points, 2] of row, column; 0 is the first"
+    add("--at", metavar="POINTS.npy", help=f"{about} pixel's centre; the result is .npy, float32")
+    about = "png, jpeg, npy, ... where no suffix says it (png)"
+    add("--format", metavar="NAME", help=about)
+    about = f"most samples to compute, as in 500M ({DEFAULT_LIMITS.samples / 1e6:.0f}M)"
+    add("--max-samples", type=_count, metavar="N", help=about)
+    about = f"most multiply-accumulates, as in 100T ({DEFAULT_LIMITS.macs / 1e12:.0f}T)"
+    add("--max-macs", type=_count, metavar="N", help=about)
+
+
+def _count(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,18})(?:\.(\d{1,18}))?([kmgt]?)", text.lower(), re.ASCII)
+    if found:
+        whole, part, suffix = found[1], found[2] or "", found[3]
+        count, rest = divmod(int(whole + part) * _SUFFIX[suffix], int(10 ** len(part)))
+        if count and not rest:
+            return count
+    raise argparse.ArgumentTypeError(f"{text!r} is no count; give one as in 4711, 12k or 1.5M")
+
+
+def _positive(text: str) -> int:
+    if re.fullmatch(r"0*[1-9]\d{0,3}", text, re.ASCII):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 9999")
+
+
+def _numbers(pattern: str, text: str, example: str) -> tuple[int, ...]:
+    found = re.fullmatch(pattern, text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {example}")
+    return tuple(int(part) for part in found.groups())
+
+
+def _size(text: str) -> tuple[int, ...]:
+    width, height = _numbers(r"(\d{1,10})x(\d{1,10})", text, "WxH, as in 1920x1080")
+    return height, width
+
+
+def _crop(text: str) -> tuple[tuple[int, int], ...]:
+    number = r"(\d{1,10})"
+    x, y, width, height = _numbers(",".join([number] * 4), text, "X,Y,W,H, as in 0,0,64,64")
+    if not width or not height:
+        raise argparse.ArgumentTypeError(f"{text!r} is empty; give W and H of at least 1")
+    return (y, y + height), (x, x + width)

@@ -1,0 +1,93 @@
+"""Joins the words of `inrcodec compare` with two pictures and the measures between them."""
+
+from __future__ import annotations
+
+import argparse
+import io
+
+import numpy as np
+
+from inrcodec.cli_jobs import source_of
+from inrcodec.cli_streams import STDIO, as_json, put, say
+from inrcodec.codec import decode, is_inrc
+from inrcodec.errors import ExitCode, InrcodecError, UsageError
+from inrcodec.files.images import read_image
+from inrcodec.files.sources import read_bytes
+from inrcodec.query.quality import psnr
+from inrcodec.signal import Signal
+
+MS_SSIM_SIDE = 161
+"""Fewest pixels a side for which the five scales of MS-SSIM, each with an 11-pixel window, exist.
+
+Z. Wang, E. Simoncelli, A. Bovik, "Multi-scale structural similarity", 2003.
+"""
+
+
+def compare(args: argparse.Namespace) -> ExitCode:
+    """Measures of `other` against `reference`; bpp is that of the last `.inrc` file of the two."""
+    if args.reference == args.other == STDIO:
+        raise UsageError("compare: only one of the two can be standard input; name a file")
+    reference, reference_bpp = _picture(args.reference)
+    other, other_bpp = _picture(args.other)
+    ours, theirs = reference.info, other.info
+    if (ours.dtype, reference.samples.shape) != (theirs.dtype, other.samples.shape):
+        shapes = " and ".join(
+            f"{signal.info.dtype} {list(signal.samples.shape)}" for signal in (reference, other)
+        )
+        raise UsageError(f"compare: {shapes} differ; give two pictures of one size and type")
+    record = {
+        "reference": args.reference,
+        "other": args.other,
+        "psnr": psnr(reference, other),
+        "ms_ssim": _ms_ssim(reference, other),
+        "bpp": reference_bpp if other_bpp is None else other_bpp,
+        "max_error": _max_error(reference, other),
+    }
+    if args.json:
+        put(as_json(record))
+        return ExitCode.OK
+    put(f"psnr      {record['psnr']:.2f} dB")
+    for name, form in (("ms_ssim", ".4f"), ("bpp", ".4g"), ("max_error", "g")):
+        if record[name] is not None:
+            put(f"{name:<9} {record[name]:{form}}")
+    return ExitCode.OK
+
+
+def _picture(name: str) -> tuple[Signal, float | None]:
+    data = read_bytes(source_of(name))
+    if not is_inrc(data):
+        file = io.BytesIO(data)
+        # What errors call it.
+        file.name = "<stdin>" if name == STDIO else name
+        return read_image(file), None
+    try:
+        signal = decode(data)
+    except InrcodecError as error:
+        error.args = (f"{name}: {error}",)
+        raise
+    return signal, 8 * len(data) / signal.info.positions
+
+
+def _max_error(reference: Signal, other: Signal) -> float:
+    """Largest difference of two samples, in their unit."""
+    rows = zip(reference.samples, other.samples, strict=True)
+    return max(float(np.abs(np.subtract(a, b, dtype=np.float64)).max()) for a, b in rows)
+
+
+def _ms_ssim(reference: Signal, other: Signal) -> float | None:
+    """MS-SSIM over all channels, or None with a line on standard error that says why."""
+    if min(reference.samples.shape[:2]) < MS_SSIM_SIDE:
+        say(f"inrcodec: no MS-SSIM: it needs {MS_SSIM_SIDE} pixels a side")
+        return None
+    try:
+        import torch
+        from pytorch_msssim import ms_ssim
+    except ImportError:
+        say("inrcodec: no MS-SSIM: it needs the package pytorch-msssim; pip install it")
+        return None
+    low, high = reference.info.value_range
+    planes = [
+        torch.from_numpy(np.subtract(signal.samples, low, dtype=np.float32)).permute(2, 0, 1)[None]
+        for signal in (reference, other)
+    ]
+    return float(ms_ssim(*planes, data_range=high - low))

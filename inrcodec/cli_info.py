@@ -1,0 +1,49 @@
+"""Joins the words of `inrcodec info` with a description of what files hold."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inrcodec.bitstream.describe import describe
+from inrcodec.cli_jobs import Job, Plan, run_jobs, source_of
+from inrcodec.cli_streams import as_json, put
+from inrcodec.errors import ExitCode
+from inrcodec.files.sources import read_bytes
+
+
+def info(args: argparse.Namespace) -> ExitCode:
+    """Describe file after file; nothing is decoded and nothing heavy is loaded."""
+
+    def work(job: Job) -> ExitCode:
+        found = describe(read_bytes(source_of(job.source)))
+        if args.json:
+            put(as_json({"input": job.source, **found}))
+        else:
+            put(job.source)
+            for name, value in _table(found):
+                put(f"  {name:<11} {value}")
+        return ExitCode.OK
+
+    return run_jobs(Plan(tuple(Job(name) for name in args.inputs)), work, args.debug)
+
+
+def _table(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "format", found["format"]
+    yield "bytes", f"{found['bytes']:,}, {found['bpp']:.4g} bits per sample position"
+    yield "overhead", f"{found['overhead']} bytes"
+    for index, track in enumerate(found["tracks"]):
+        lattice = " x ".join(f"{axis} {size}" for axis, size in track["lattice"].items())
+        low, high = track["range"]
+        channels = "/".join(track["channels"])
+        yield f"track {index}", f"{lattice}, {channels}, {track['dtype']} {low:g}..{high:g}"
+        yield "", f"{track['kind']} {track['net']}, omega_0 {track['omega_0']:g}"
+        work = f"{track['macs_per_sample']:,} multiply-accumulates per sample"
+        yield "", f"{track['parameters']:,} parameters, {work}"
+    for index, section in enumerate(found["sections"]):
+        of = f"{section['type']} of track {section['track']}"
+        yield f"section {index}", f"{of}, {section['bytes']:,} bytes"
+    if found["metadata"]:
+        entries = (f"{name} ({size:,} bytes)" for name, size in found["metadata"].items())
+        yield "metadata", ", ".join(entries)

@@ -1,0 +1,207 @@
+"""Checks that every file a version ever wrote still decodes to the same numbers.
+
+Golden files are append-only: INRCODEC_WRITE_GOLDEN=1 writes the ones that are missing, never others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import inrcodec
+from inrcodec.bitstream.container import Section, pack, unpack
+from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.wire import SectionType
+from inrcodec.coding.priors import TABLES, table
+from inrcodec.coding.quantize import TensorRecipe, dequantize
+from inrcodec.coding.weights import pack_weights, unpack_weights
+from inrcodec.fields.siren import SirenSpec
+from inrcodec.signal import Axis, Signal, SignalInfo
+
+GOLDEN = Path(__file__).parent / "golden" / "v1"
+
+
+def picture(channels: int, dtype: str = "uint8", height: int = 20, width: int = 24) -> np.ndarray:
+    """A smooth picture with an edge, from whole numbers only: the same on every machine."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [(x * (9 - 2 * c) + y * (3 + 4 * c) + 60 * (x > 14)) % 256 for c in range(channels)]
+    samples = np.stack(planes, axis=-1)
+    return {
+        "uint8": samples.astype(np.uint8),
+        "uint16": (samples * 257).astype(np.uint16),
+        "float32": (samples.astype(np.float32) - 100) / 8,
+    }[dtype]
+
+
+def fitted(source: np.ndarray | Signal, **settings: object) -> bytes:
+    return inrcodec.encode(
+        source, **{"steps": 30, "net": "3x12", "bpp": 8.0, "device": "cpu", **settings}
+    )
+
+
+def with_profile() -> bytes:
+    signal = Signal(
+        picture(3), info(Axis("y", 20), Axis("x", 24)), {"icc": bytes(range(256)) * 2, "xmp": b"<>"}
+    )
+    return fitted(signal)
+
+
+def with_geometry() -> bytes:
+    axes = Axis("y", 20, -0.5, 10.0, "mm"), Axis("x", 24, 0.25, -3.0, "mm")
+    return fitted(Signal(picture(1, "uint16"), info(*axes, channels=("grey",), dtype="uint16")))
+
+
+def affine() -> bytes:
+    """The smallest file of the specification."""
+    symbols = {"weight0": np.array([[16, 8]], np.int32), "bias0": np.zeros(1, np.int32)}
+    small = info(Axis("y", 2), Axis("x", 2), channels=("grey",))
+    return packed(small, SirenSpec(2, 1, 0, 0), symbols, (TensorRecipe(72, 20),) * 2)
+
+
+def every_table() -> bytes:
+    """One parameter array for every probability table, with symbols at and beyond its edges."""
+    spec = SirenSpec(1, 1, TABLES // 2, 2)
+    generator = np.random.Generator(np.random.PCG64(1))
+    symbols, recipes = {}, []
+    for index, tensor in enumerate(spec.tensors()):
+        chosen = index % TABLES
+        reach = table(chosen).reach
+        values = generator.integers(-reach - 2, reach + 3, tensor.size)
+        values[0] = (reach, -reach - 1, reach + 1, 2 * reach)[index % 4]
+        symbols[tensor.name] = values.reshape(tensor.shape).astype(np.int32)
+        # The wider the symbols, the finer the step: the network stays tame.
+        recipes.append(TensorRecipe(56 - chosen % 48, chosen))
+    return packed(info(Axis("x", 64), channels=("grey",)), spec, symbols, recipes)
+
+
+def info(
+    *axes: Axis, channels: tuple[str, ...] = ("red", "green", "blue"), dtype: str = "uint8"
+) -> SignalInfo:
+    return SignalInfo(axes, channels, dtype, (0.0, 65535.0 if dtype == "uint16" else 255.0))
+
+
+def packed(signal: SignalInfo, spec: SirenSpec, symbols: dict, recipes: object) -> bytes:
+    payload = pack_weights(spec, symbols, recipes)
+    return pack(Header((Track(signal, spec),)), [Section(SectionType.PARAMETERS, 0, payload)])
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "affine": affine,
+    "every_table": every_table,
+    "float32": lambda: fitted(picture(1, "float32")),
+    "grey": lambda: fitted(picture(1)),
+    "grey_alpha": lambda: fitted(picture(2)),
+    "rgb": lambda: fitted(picture(3), net="5x20"),
+    "rgb_with_profile": with_profile,
+    "rgba": lambda: fitted(picture(4)),
+    "uint16_with_geometry": with_geometry,
+}
+
+every_file = pytest.mark.parametrize("name", FILES)
+
+
+def levels(data: bytes) -> dict[str, str]:
+    """SHA-256 of what must be the same bits everywhere: symbols, recipes and parameters."""
+    header, sections = unpack(data)
+    hashes = {name: hashlib.sha256() for name in ("symbols", "recipes", "parameters")}
+    for track, section in zip(header.tracks, sections, strict=False):
+        symbols, recipes = unpack_weights(track.spec, section.payload, "golden")
+        restored = dequantize(track.spec, symbols, recipes).parameters
+        for tensor, recipe in zip(track.spec.tensors(), recipes, strict=True):
+            hashes["symbols"].update(symbols[tensor.name].astype("<i4").tobytes())
+            hashes["recipes"].update(bytes([recipe.step, recipe.table]))
+            hashes["parameters"].update(restored[tensor.name].astype("<f4").tobytes())
+    return {name: each.hexdigest() for name, each in hashes.items()}
+
+
+def description(data: bytes) -> dict[str, object]:
+    signal = inrcodec.decode(data)
+    return {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **levels(data),
+        "shape": list(signal.samples.shape),
+        "dtype": str(signal.samples.dtype),
+        "channels": list(signal.info.channels),
+        "range": list(signal.info.value_range),
+        "axes": [[a.name, a.size, a.spacing, a.origin, a.unit] for a in signal.info.axes],
+        "metadata": {key: value.hex() for key, value in signal.metadata.items()},
+    }
+
+
+def write_missing() -> None:
+    for name, make in FILES.items():
+        path = GOLDEN / f"{name}.inrc"
+        if path.exists():
+            continue
+        data = make()
+        path.write_bytes(data)
+        text = json.dumps(description(data), indent=1) + "\n"
+        path.with_suffix(".json").write_text(text, encoding="utf-8")
+        np.save(path.with_suffix(".npy"), inrcodec.decode(data).samples)
+
+
+if os.environ.get("INRCODEC_WRITE_GOLDEN"):
+    write_missing()
+
+
+@every_file
+def test_golden_file_is_untouched(name: str) -> None:
+    expected = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    data = (GOLDEN / f"{name}.inrc").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == expected["sha256"]
+    assert len(data) <= 4096
+
+
+@every_file
+def test_golden_file_means_what_it_meant(name: str) -> None:
+    """Everything but the samples: symbols, parameters, metadata and description, to the bit."""
+    expected = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    assert description((GOLDEN / f"{name}.inrc").read_bytes()) == expected
+
+
+@every_file
+def test_golden_samples_are_within_a_code_value(name: str) -> None:
+    """One of 8 bits; and of 8-bit samples at most 0.01 % differ at all, though one may."""
+    expected = np.load(GOLDEN / f"{name}.npy")
+    signal = inrcodec.decode(GOLDEN / f"{name}.inrc")
+    assert signal.samples.dtype == expected.dtype
+    low, high = signal.info.value_range
+    difference = np.abs(signal.samples.astype(np.float64) - expected)
+    assert difference.max() <= (high - low) / 255
+    if signal.samples.dtype == np.uint8:
+        assert np.count_nonzero(difference) <= max(1, difference.size // 10_000)
+
+
+def test_every_golden_file_is_listed() -> None:
+    """A file that is there but not listed would never be checked."""
+    found = {path.name for path in GOLDEN.iterdir()}
+    assert found == {f"{name}.{kind}" for name in FILES for kind in ("inrc", "json", "npy")}
+
+
+def test_golden_files_stay_small() -> None:
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 60_000
+
+
+def test_golden_files_cover_the_format() -> None:
+    """Every sample type, one and two tracks, metadata, every probability table, no sine layer."""
+    headers, tables, kinds = [], set(), set()
+    for name in FILES:
+        header, sections = unpack((GOLDEN / f"{name}.inrc").read_bytes())
+        headers.append(header)
+        kinds |= {section.type for section in sections}
+        for track, section in zip(header.tracks, sections, strict=False):
+            _, recipes = unpack_weights(track.spec, section.payload, name)
+            tables |= {recipe.table for recipe in recipes}
+    tracks = [track for header in headers for track in header.tracks]
+    assert kinds == set(SectionType)
+    assert tables == set(range(TABLES))
+    assert {track.info.dtype for track in tracks} == {"uint8", "uint16", "float32"}
+    assert {len(header.tracks) for header in headers} == {1, 2}
+    assert 0 in {track.spec.depth for track in tracks}
+    assert {len(track.info.axes) for track in tracks} == {1, 2}
