@@ -35,11 +35,16 @@ FILE_BYTES, TRACK_BYTES = 18, 26
 
 @dataclass(frozen=True)
 class Encoded:
-    """A finished file and what is known of it. `psnr` is of the decoded file, in dB."""
+    """A finished file and what is known of it.
+
+    `psnr` is of the decoded file and `float_psnr` of the fit before rounding, of the first track,
+    both in dB.
+    """
 
     data: bytes
     positions: int
     psnr: float
+    float_psnr: float
     seconds: float
     steps: int
     net: str
@@ -95,6 +100,7 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
         data=data,
         positions=signal.info.positions,
         psnr=reached,
+        float_psnr=fitted[0].float_psnr,
         seconds=time.monotonic() - budget.started,
         steps=max(track.steps for track in fitted),
         net="+".join(track.spec.net for track in fitted),

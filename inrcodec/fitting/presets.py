@@ -15,9 +15,9 @@ class Preset:
     """How long and how a field is fitted.
 
     `steps` of the float fit, then `rounding_steps` after each rounded layer; `batch` coordinates a
-    step; `rate` and `rounding_rate` are the peaks of the two cosine schedules. The first layer's and
-    the others' weights start at SIREN's scale times `first_scale` and `hidden_scale`. `rate_pull`
-    is the part of the squared error that one bit per weight less is worth.
+    step; `rate` and `rounding_rate` are the peaks of the two cosine schedules. Weights start at
+    SIREN's scale times `first_scale` in the first layer and `hidden_scale` in the others.
+    `rate_pull` is the part of the squared error that one bit per weight less is worth.
     """
 
     steps: int

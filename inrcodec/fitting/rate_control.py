@@ -55,11 +55,15 @@ class Goal:
 
 @dataclass(frozen=True)
 class FittedTrack:
-    """An architecture, the symbols of its parameters, and how many steps it took."""
+    """An architecture, the symbols of its parameters, and how they came to be.
+
+    `float_psnr` is that of the fit before rounding, in dB, over all positions.
+    """
 
     spec: SirenSpec
     quantised: Quantised
     steps: int
+    float_psnr: float
 
 
 def architecture(bits: float, inputs: int, outputs: int) -> SirenSpec:
@@ -131,12 +135,14 @@ def fit_track(
     spec = goal.spec or architecture(goal.bits, axes, samples.channels)
     descent = fit(spec, samples, preset, seed, budget, progress)
     layers = layers_of(descent.best)
+    float_psnr = measure(spec, layers, samples, samples.some(samples.positions))
 
     def rounded(**how: float) -> Quantised:
         return round_field(spec, layers, samples, preset, budget, **how, progress=progress)
 
     if goal.rate_weight is not None:
-        return FittedTrack(spec, rounded(rate_weight=goal.rate_weight), descent.steps)
+        quantised = rounded(rate_weight=goal.rate_weight)
+        return FittedTrack(spec, quantised, descent.steps, float_psnr)
     natural = BITS_PER_PARAMETER * spec.parameter_count
     wanted = natural if goal.bits == math.inf else max(goal.bits, floor_bits(spec))
     asked = wanted
@@ -147,7 +153,7 @@ def fit_track(
             break
         asked -= excess
         quantised = rounded(bits=asked)
-    return FittedTrack(spec, quantised, descent.steps)
+    return FittedTrack(spec, quantised, descent.steps, float_psnr)
 
 
 def floor_bits(spec: SirenSpec) -> float:
@@ -238,4 +244,4 @@ def _round_to_psnr(
             "give a higher effort, more time, a larger --net or a lower target"
         )
     chosen = min(good) if good else max(tried, key=lambda entry: entry[1])
-    return FittedTrack(spec, chosen[2], descent.steps)
+    return FittedTrack(spec, chosen[2], descent.steps, descent.best_psnr)
