@@ -1,6 +1,6 @@
 """Checks that every file a version ever wrote still decodes to the same numbers.
 
-Golden files are append-only: INRCODEC_WRITE_GOLDEN=1 writes the ones that are missing, never others.
+Golden files are append-only: INRCODEC_WRITE_GOLDEN=1 writes those that are missing, no others.
 """
 
 from __future__ import annotations

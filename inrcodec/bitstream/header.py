@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from inrcodec.bitstream import primitives, wire
-from inrcodec.bitstream.wire import EXPLICIT, AxisId, ContentId, DtypeId, KindId, Limits
+from inrcodec.bitstream.wire import (
+    EXPLICIT,
+    MAX_FLOAT32,
+    AxisId,
+    ContentId,
+    DtypeId,
+    KindId,
+    Limits,
+)
 from inrcodec.errors import CorruptError, LimitError, UnsupportedError
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, SignalInfo, full_range
@@ -91,7 +98,7 @@ def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
     value_range = full_range(dtype)
     if row["dtype"] & EXPLICIT:
         explicit = reader.row(wire.RANGE_FIELDS)
-        value_range = _explicit_range(explicit["low"], explicit["high"], value_range)
+        value_range = _explicit_range(explicit["low"], explicit["high"], dtype)
     axis_count = reader.varint()
     _limit("axes", axis_count, limits.axes)
     axes = tuple(_unpack_axis(reader, limits) for _ in range(axis_count))
@@ -114,9 +121,14 @@ def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -
     return spec
 
 
-def _explicit_range(low: float, high: float, default: tuple[float, float]) -> tuple[float, float]:
-    if not low < high or not math.isfinite(high - low) or (low, high) == default:
-        raise CorruptError(f"header: impossible value range {low}..{high}")
+def _explicit_range(low: float, high: float, dtype: str) -> tuple[float, float]:
+    least, most = full_range(dtype)
+    if dtype.startswith("float"):
+        holds = max(abs(low), abs(high), high - low) <= MAX_FLOAT32
+    else:
+        holds = least <= low and high <= most
+    if not low < high or not holds or (low, high) == (least, most):
+        raise CorruptError(f"header: impossible value range {low}..{high} of {dtype}")
     return low, high
 
 

@@ -64,6 +64,8 @@ MAX_VARINT_BYTES = 9
 
 MAX_TEXT_BYTES = 64
 
+MAX_FLOAT32 = float.fromhex("0x1.fffffep+127")
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from inrcodec.fields.field import FieldSpec
-from inrcodec.fitting.objective import log_spread, psnr_of, squared_error
+from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.samples import Samples
@@ -119,8 +119,6 @@ def _descend(
         loss = squared_error(values, samples.targets(indices))
         if not torch.isfinite(loss):
             return False
-        # Scale-free: as much as the whole slope of the rate-distortion curve is worth right now.
-        pull = preset.rate_pull * loss.detach() * log_spread(descent.stacks)
-        (loss + pull).backward()
+        loss.backward()
         optimiser.step(preset.rate * descent.rate_factor * cosine(share))
         descent.steps += 1

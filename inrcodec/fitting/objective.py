@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -16,20 +15,6 @@ def squared_error(values: Tensor, targets: Tensor) -> Tensor:
     """
     clamped = values + (values.clamp(0, 1) - values).detach()
     return (clamped - targets).square().mean()
-
-
-def log_spread(stacks: Sequence[Tensor]) -> Tensor:
-    """Mean over all weights of log2 of the root mean square of their array.
-
-    At given quantiser steps the file shrinks by one bit per weight when this falls by one.
-    """
-    total, count = stacks[0].new_zeros(()), 0
-    for stack in stacks:
-        weights = stack[..., :-1]
-        each = weights.shape[-2] * weights.shape[-1]
-        total = total + 0.5 * each * (weights.square().mean((-2, -1)) + 1e-12).log2().sum()
-        count += each * len(stack)
-    return total / count
 
 
 def psnr_of(mean_squared_error: float) -> float:

@@ -17,7 +17,6 @@ class Preset:
     `steps` of the float fit, then `rounding_steps` after each rounded layer; `batch` coordinates a
     step; `rate` and `rounding_rate` are the peaks of the two cosine schedules. Weights start at
     SIREN's scale times `first_scale` in the first layer and `hidden_scale` in the others.
-    `rate_pull` is the part of the squared error that one bit per weight less is worth.
     """
 
     steps: int
@@ -27,7 +26,6 @@ class Preset:
     rounding_rate: float = 5e-5
     first_scale: float = 0.75
     hidden_scale: float = 1.0
-    rate_pull: float = 0.08
 
 
 DEFAULT_EFFORT = 5

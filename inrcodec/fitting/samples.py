@@ -57,7 +57,11 @@ class Samples:
             yield from order[: self.positions // size * size].split(size)
 
     def some(self, count: int) -> Tensor:
-        """Up to `count` evenly spread indices, always the same."""
-        count = min(count, self.positions)
-        steps = torch.arange(count, device=self.device, dtype=torch.int64)
-        return steps * self.positions // count
+        """Up to `count` indices, always the same; drawn at random, because a regular grid would
+        see only a few columns of a picture.
+        """
+        if count >= self.positions:
+            return torch.arange(self.positions, device=self.device)
+        generator = torch.Generator().manual_seed(count)
+        drawn = torch.randint(self.positions, (count,), generator=generator)
+        return drawn.to(self.device)

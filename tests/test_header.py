@@ -1,0 +1,460 @@
+"""Checks that headers come back from their bytes, in one form only, and within limits."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inrcodec.bitstream import primitives, wire
+from inrcodec.bitstream.container import pack, unpack_front
+from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits
+from inrcodec.errors import (
+    CorruptError,
+    InrcodecError,
+    LimitError,
+    TruncatedError,
+    UnsupportedError,
+)
+from inrcodec.fields.siren import SirenSpec
+from inrcodec.signal import Axis, SignalInfo, full_range
+
+HUGE = 2**63 - 1
+
+
+# --- headers by hand -----------------------------------------------------------------------------
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value >= 128:
+        out += bytes([value % 128 + 128])
+        value //= 128
+    return out + bytes([value])
+
+
+def f64(*values: float) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+def axis(name: int = 1, size: int = 2, geometry: bytes = b"") -> bytes:
+    return bytes([name + 128 * bool(geometry)]) + varint(size) + geometry
+
+
+def track(
+    content: bytes = b"\1",
+    dtype: int = 1,
+    kind: int = 1,
+    axes: tuple[bytes, ...] = (axis(1), axis(2)),
+    net: tuple[int, int, int] = (0, 0, 480),
+    explicit: bytes = b"",
+) -> bytes:
+    front = content[:1] + bytes([dtype + 128 * bool(explicit), kind]) + content[1:] + explicit
+    return front + varint(len(axes)) + b"".join(axes) + b"".join(map(varint, net))
+
+
+def body(*tracks: bytes, sections: int = 0) -> bytes:
+    return varint(len(tracks)) + varint(sections) + b"".join(tracks)
+
+
+def front(content: bytes, size: int | None = None, version: bytes = b"\1\0") -> bytes:
+    """The bytes of a header around a body, with the right CRC-32."""
+    data = MAGIC + version + varint(len(content) if size is None else size) + content
+    return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+def header_of(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
+    return unpack_front(front(content), limits)[0]
+
+
+def test_the_header_by_hand_is_the_header_of_the_package() -> None:
+    info = SignalInfo((Axis("y", 2), Axis("x", 2)), ("grey",), "uint8", (0.0, 255.0))
+    assert front(body(track())) == pack(Header((Track(info, SirenSpec(2, 1, 0, 0)),)), [])
+
+
+# --- round trips ---------------------------------------------------------------------------------
+
+finite = st.floats(allow_nan=False, allow_infinity=False).map(lambda x: x + 0.0)
+moderate = st.floats(-1e30, 1e30).map(lambda x: x + 0.0)
+
+
+@st.composite
+def lattice_axes(draw: st.DrawFn, name: str) -> Axis:
+    size = draw(st.integers(1, 2**31 - 1))
+    if draw(st.booleans()):
+        return Axis(name, size)
+    unit = draw(st.text(st.characters(codec="utf-8"), max_size=16))
+    return Axis(name, size, draw(finite.filter(bool)), draw(finite), unit)
+
+
+@st.composite
+def value_ranges(draw: st.DrawFn, dtype: str) -> tuple[float, float]:
+    if draw(st.booleans()):
+        return full_range(dtype)
+    inside = moderate if dtype == "float32" else st.floats(0, full_range(dtype)[1])
+    low, high = sorted((draw(inside), draw(inside)))
+    # A range too narrow for float32 has no meaning.
+    return (low, high) if high - low > 1e-30 else full_range(dtype)
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> Header:
+    dtype = draw(st.sampled_from(["uint8", "uint16", "float32"]))
+    value_range = draw(value_ranges(dtype))
+    names = draw(st.permutations(["y", "x"]))[: draw(st.integers(1, 2))]
+    axes = tuple(draw(lattice_axes(name)) for name in names)
+    count = draw(st.integers(1, 3))
+    tracks = []
+    for _ in range(count):
+        values = tuple(f"channel{index}" for index in range(draw(st.integers(1, 20))))
+        known = [("grey",), ("red", "green", "blue"), ("alpha",), values]
+        channels = draw(st.sampled_from(known))
+        depth = draw(st.integers(0, 20))
+        width = draw(st.integers(1, 200)) if depth else 0
+        omega_0 = draw(st.integers(1, 160_000)) / 16
+        spec = SirenSpec(len(axes), len(channels), depth, width, omega_0)
+        tracks.append(Track(SignalInfo(axes, channels, dtype, value_range), spec))
+    return Header(tuple(tracks))
+
+
+@settings(max_examples=300, deadline=None)
+@given(headers(), st.binary(max_size=20))
+def test_a_header_comes_back(header: Header, following: bytes) -> None:
+    data = pack(header, [])
+    assert unpack_front(data + following) == (header, 0, len(data))
+
+
+@settings(max_examples=300, deadline=None)
+@given(headers(), st.data())
+def test_a_damaged_header_with_the_right_checksum_is_refused_or_canonical(
+    header: Header, data: st.DataObject
+) -> None:
+    """Whatever is accepted has no other form: packing it gives the same bytes."""
+    packed = pack(header, [])
+    content = bytearray(packed[-4 - len(header_body(packed)) : -4])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        choice = data.draw(st.sampled_from(["change", "drop", "insert"]))
+        if choice == "change":
+            content[place] = data.draw(st.integers(0, 255))
+        elif choice == "drop" and len(content) > 1:
+            del content[place]
+        else:
+            content.insert(place, data.draw(st.integers(0, 255)))
+    damaged = front(bytes(content))
+    try:
+        found, count, offset = unpack_front(damaged)
+    except InrcodecError:
+        return
+    assert offset == len(damaged)
+    again = pack(found, [])
+    assert header_body(again)[2:] == header_body(damaged)[1 + len(varint(count)) :]
+
+
+def header_body(data: bytes) -> bytes:
+    reader = primitives.Reader(data, "test", len(MAGIC) + 2)
+    return reader.take(reader.varint())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_as_a_header_are_refused_with_one_family_of_errors(content: bytes) -> None:
+    try:
+        header_of(content)
+    except InrcodecError:
+        return
+
+
+@settings(max_examples=100, deadline=None)
+@given(headers())
+def test_every_prefix_of_a_header_is_truncated(header: Header) -> None:
+    data = pack(header, [])
+    for size in range(len(data)):
+        with pytest.raises(TruncatedError):
+            unpack_front(data[:size])
+
+
+def test_the_header_is_read_without_the_rest_of_the_file() -> None:
+    """What lets a reader describe a file of which it has only the beginning."""
+    header, sections, offset = unpack_front(front(body(track(), sections=7)))
+    assert header.tracks[0].info.lattice == (2, 2)
+    assert (sections, offset) == (7, 29)
+
+
+# --- primitives ----------------------------------------------------------------------------------
+
+
+@given(st.integers(0, HUGE))
+def test_a_varint_comes_back_from_the_fewest_bytes(value: int) -> None:
+    data = primitives.varint(value)
+    assert data == varint(value)
+    assert len(data) == max(1, math.ceil(value.bit_length() / 7))
+    reader = primitives.Reader(data, "test")
+    assert reader.varint() == value
+    reader.finish()
+
+
+@given(st.integers(0, HUGE), st.integers(1, 8))
+def test_a_varint_with_zeros_on_top_is_refused(value: int, zeros: int) -> None:
+    data = bytearray(varint(value))
+    data[-1] += 128
+    data += b"\x80" * (zeros - 1) + b"\0"
+    with pytest.raises(CorruptError, match="number"):
+        primitives.Reader(bytes(data), "test").varint()
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 9, b"\xff" * 9 + b"\1", b"\x80" * 100])
+def test_a_varint_of_more_than_63_bits_is_refused(data: bytes) -> None:
+    with pytest.raises(CorruptError, match="number"):
+        primitives.Reader(data, "test").varint()
+
+
+@pytest.mark.parametrize("value", [-1, 2**63, 2**64])
+def test_a_number_that_is_no_varint_is_not_written(value: int) -> None:
+    with pytest.raises(ValueError, match="varint"):
+        primitives.varint(value)
+
+
+@given(st.integers(0, 2**63 - 1).map(lambda bits: struct.unpack("<d", bits.to_bytes(8, "little"))))
+def test_floats_come_back_and_must_be_finite(values: tuple[float]) -> None:
+    (value,) = values
+    reader = primitives.Reader(f64(value), "test")
+    if math.isfinite(value):
+        assert reader.f64() == value
+    else:
+        with pytest.raises(CorruptError, match="finite"):
+            reader.f64()
+
+
+def test_negative_zero_is_not_another_zero() -> None:
+    """It equals 0, so it would be a second form of the same value."""
+    with pytest.raises(CorruptError):
+        primitives.Reader(f64(-0.0), "test").f64()
+    assert primitives.row([("low", "f64")], {"low": -0.0}) == bytes(8)
+
+
+def test_text_is_short_and_utf_8() -> None:
+    for text in ("", "mm", "µm", "x" * 64, "\0"):
+        assert primitives.Reader(primitives.text(text), "test").text() == text
+    for data in (b"\x41" + b"x" * 65, b"\1\xff", b"\2\xc0\x80", b"\3\xed\xa0\x80", varint(2**40)):
+        with pytest.raises(CorruptError, match="text"):
+            primitives.Reader(data, "test").text()
+    with pytest.raises(ValueError, match="65"):
+        primitives.text("x" * 65)
+
+
+# --- what a header cannot say --------------------------------------------------------------------
+
+GEOMETRY = f64(2.0, 0.0) + b"\0"
+NAN, INF = math.nan, math.inf
+
+CORRUPT = {
+    "no track": varint(0) + varint(0),
+    "no axis": body(track(axes=())),
+    "no channel": body(track(content=b"\0\0")),
+    "an axis of no samples": body(track(axes=(axis(1, 0), axis(2)))),
+    "an axis twice": body(track(axes=(axis(1), axis(1)))),
+    "omega_0 of zero": body(track(net=(0, 0, 0))),
+    "layers without width": body(track(net=(2, 0, 480))),
+    "width without layers": body(track(net=(0, 2, 480))),
+    "a byte too many": body(track()) + b"\0",
+    "a track too few": varint(2) + varint(0) + track(),
+    "a byte too few": body(track())[:-1],
+    "an infinite spacing": body(track(axes=(axis(1, 2, f64(INF, 0) + b"\0"),))),
+    "an origin that is no number": body(track(axes=(axis(1, 2, f64(2, NAN) + b"\0"),))),
+    "a negative zero": body(track(axes=(axis(1, 2, f64(2, -0.0) + b"\0"),))),
+    "a spacing of zero": body(track(axes=(axis(1, 2, f64(0, 0) + b"\0"),))),
+    "the default geometry": body(track(axes=(axis(1, 2, f64(1, 0) + b"\0"),))),
+    "a unit that is no text": body(track(axes=(axis(1, 2, f64(2, 0) + b"\1\xff"),))),
+    "a long unit": body(track(axes=(axis(1, 2, f64(2, 0) + b"\x41" + b"m" * 65),))),
+    "a padded size": body(track(axes=(b"\1\x82\0", axis(2)))),
+    "another axis in the second track": body(track(), track(axes=(axis(1), axis(2, 3)))),
+    "fewer axes in the second track": body(track(), track(axes=(axis(1),))),
+    "other geometry in the second track": body(
+        track(), track(axes=(axis(1), axis(2, 2, GEOMETRY)))
+    ),
+    "another type in the second track": body(track(), track(dtype=2)),
+    "another range in the second track": body(track(), track(explicit=f64(0, 9))),
+}
+
+RANGES = {
+    "infinite": (1, 0.0, INF),
+    "no number": (1, NAN, 9.0),
+    "empty": (3, 5.0, 5.0),
+    "upside down": (3, 5.0, 4.0),
+    "the default for uint8": (1, 0.0, 255.0),
+    "the default for uint16": (2, 0.0, 65535.0),
+    "the default for float32": (3, 0.0, 1.0),
+    "the default with another zero": (1, -0.0, 255.0),
+    "below uint8": (1, -1.0, 255.0),
+    "above uint8": (1, 0.0, 255.5),
+    "far above uint8": (1, 0.0, 1e300),
+    "above uint16": (2, 0.0, 65536.0),
+    "wider than float64": (3, -1.7e308, 1.7e308),
+    "beyond float32": (3, 0.0, 1e300),
+    "wider than float32": (3, -3e38, 3e38),
+    "narrower than float32": (3, 0.0, 1e-320),
+}
+CORRUPT |= {
+    f"a range that is {name}": body(track(dtype=dtype, explicit=f64(low, high)))
+    for name, (dtype, low, high) in RANGES.items()
+}
+
+UNSUPPORTED = {
+    "content 4": body(track(content=b"\4")),
+    "content 255": body(track(content=b"\xff")),
+    "sample type 0": body(track(dtype=0)),
+    "sample type 4": body(track(dtype=4)),
+    "sample type 127 with a range": body(track(dtype=127, explicit=f64(0, 9))),
+    "kind 0": body(track(kind=0)),
+    "kind 2": body(track(kind=2)),
+    "axis 0": body(track(axes=(axis(0), axis(2)))),
+    "axis 3": body(track(axes=(axis(3), axis(2)))),
+    "axis 127 with geometry": body(track(axes=(axis(127, 2, GEOMETRY),))),
+}
+
+
+@pytest.mark.parametrize("content", CORRUPT.values(), ids=CORRUPT.keys())
+def test_an_impossible_header_is_corrupt(content: bytes) -> None:
+    with pytest.raises(CorruptError, match="header"):
+        header_of(content)
+
+
+@pytest.mark.parametrize("content", UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
+def test_an_unknown_id_is_unsupported(content: bytes) -> None:
+    with pytest.raises(UnsupportedError, match="newer inrcodec"):
+        header_of(content)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        (1, 0.0, 254.0),
+        (1, 0.25, 200.7),
+        (2, 100.0, 65535.0),
+        (3, -3.4e38, 0.0),
+        (3, 0.0, 1e-40),
+        (3, 1e30, 2e30),
+    ],
+)
+def test_an_unusual_range_is_accepted(dtype: int, low: float, high: float) -> None:
+    header = header_of(body(track(dtype=dtype, explicit=f64(low, high))))
+    assert header.tracks[0].info.value_range == (low, high)
+
+
+def test_geometry_may_run_backwards() -> None:
+    header = header_of(body(track(axes=(axis(2, 5, f64(-0.5, 7) + b"\2mm"),))))
+    assert header.tracks[0].info.axes == (Axis("x", 5, -0.5, 7.0, "mm"),)
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+ASKED: dict[str, tuple[int | float, Callable[[int], bytes]]] = {
+    "axis_size": (10, lambda n: body(track(axes=(axis(1, n),)))),
+    "axes": (2, lambda n: varint(1) + varint(0) + b"\1\1\1" + varint(n) + track()[4:]),
+    "channels": (7, lambda n: body(track(content=b"\0" + varint(n)))),
+    "tracks": (3, lambda n: varint(n) + varint(0) + track() * min(n, 3)),
+    "sections": (5, lambda n: body(track(), sections=n)),
+    "parameters": (3, lambda n: body(track(content=b"\0" + varint(max(1, n // 3))))),
+    "depth": (4, lambda n: body(track(net=(n, 2, 480)))),
+    "width": (4, lambda n: body(track(net=(2, n, 480)))),
+    "omega_0": (8, lambda n: body(track(net=(2, 2, 16 * min(n, HUGE // 16))))),
+    "header_bytes": (len(body(track())), lambda n: body(track())),
+}
+"""Of every limit that a header can break: how much is asked, and a header that asks it."""
+
+ELSEWHERE = {"samples", "metadata_bytes", "macs"}
+
+every_limit = pytest.mark.parametrize("name", ASKED)
+
+
+def test_every_limit_is_tested() -> None:
+    assert {field.name for field in fields(Limits)} == ASKED.keys() | ELSEWHERE
+
+
+@every_limit
+def test_what_is_within_a_limit_is_accepted(name: str) -> None:
+    asked, make = ASKED[name]
+    for allowed in (asked, asked + 1, 2**64):
+        header_of(make(int(asked)), replace(DEFAULT_LIMITS, **{name: allowed}))
+
+
+@every_limit
+def test_one_more_than_a_limit_is_refused(name: str) -> None:
+    asked, make = ASKED[name]
+    for allowed in (asked - 1, 0):
+        with pytest.raises(LimitError) as caught:
+            header_of(make(int(asked)), replace(DEFAULT_LIMITS, **{name: allowed}))
+        assert (caught.value.asked, caught.value.allowed) == (asked, allowed)
+
+
+@every_limit
+@pytest.mark.parametrize("asked", [2**31, 2**32 - 1, 2**40, HUGE])
+def test_endless_demands_are_refused_at_once(name: str, asked: int) -> None:
+    data = front(ASKED[name][1](asked), asked if name == "header_bytes" else None)
+    started = time.process_time()
+    with pytest.raises(LimitError):
+        unpack_front(data)
+    assert time.process_time() - started < 0.05
+
+
+def test_the_largest_network_is_within_no_other_limit() -> None:
+    """Depth and width within their limits still ask for too many parameters."""
+    with pytest.raises(LimitError, match="parameters"):
+        header_of(body(track(net=(DEFAULT_LIMITS.depth, DEFAULT_LIMITS.width, 480))))
+
+
+def test_parameters_of_all_tracks_count_together() -> None:
+    """Else sixteen tracks would make sixteen times the work that is allowed."""
+    content = body(*[track()] * 4)
+    header_of(content, replace(DEFAULT_LIMITS, parameters=12))
+    with pytest.raises(LimitError, match="parameters"):
+        header_of(content, replace(DEFAULT_LIMITS, parameters=11))
+
+
+def test_defaults_are_what_users_were_told() -> None:
+    """A lower default would refuse files that were fine; a higher one is a new risk."""
+    assert (
+        Limits(
+            samples=2**28,
+            axis_size=2**31 - 1,
+            axes=4,
+            channels=1024,
+            tracks=16,
+            sections=1024,
+            header_bytes=2**16,
+            metadata_bytes=2**22,
+            parameters=2**24,
+            depth=64,
+            width=2048,
+            omega_0=1e4,
+            macs=5 * 10**13,
+        )
+        == DEFAULT_LIMITS
+    )
+
+
+# --- ids -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ids", "released"),
+    [
+        (wire.SectionType, {"METADATA": 0x01, "PARAMETERS": 0x81}),
+        (wire.KindId, {"SIREN": 1}),
+        (wire.ContentId, {"VALUES": 0, "GREY": 1, "RGB": 2, "ALPHA": 3}),
+        (wire.DtypeId, {"UINT8": 1, "UINT16": 2, "FLOAT32": 3}),
+        (wire.AxisId, {"Y": 1, "X": 2}),
+        (wire.MetadataCoding, {"RAW": 0, "DEFLATE": 1}),
+    ],
+)
+def test_a_released_id_never_changes(ids: type, released: dict[str, int]) -> None:
+    assert {name: int(ids[name]) for name in released} == released
