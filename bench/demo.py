@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from inrcodec import decode
 from inrcodec import open as open_inrc
-from inrcodec.cli_progress import watched
+from inrcodec.cli.progress import watched
 from inrcodec.codec import Encoded, as_signal, encode_signal
 from inrcodec.errors import InrcodecError
 from inrcodec.files.images import write_image

@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 
 import inrcodec
-from inrcodec import cli, cli_encode
+from inrcodec import cli
+from inrcodec.cli import encode as cli_encode
 from inrcodec.cli import main
-from inrcodec.cli_progress import Watch
+from inrcodec.cli.progress import Watch
 from inrcodec.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[1]

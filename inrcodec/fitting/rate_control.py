@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,7 +36,13 @@ MIN_BITS = 300.0
 MAX_WIDTH = 256
 
 ALPHA_SHARE = 0.15
-"""Part of the bits that an alpha channel gets."""
+"""Part of the bits, and of a time limit, that an alpha channel gets."""
+
+HURRIED_FIT_STEPS = 50
+"""Steps for the tracks that follow an interrupt."""
+
+TRIES = 4
+"""Networks fitted at most, to find one for a PSNR."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,12 @@ def fit_signal(
             spec = SirenSpec(len(part.info.axes), samples.channels, depth, width, omega_0)
         goal = Goal(max(bits * share, 0.0), settings.psnr, settings.rate_weight, spec)
         axes = len(part.info.axes)
-        fitted.append(fit_track(samples, axes, goal, preset, settings.seed, budget, progress))
+        own = budget.part(share)
+        if budget.interrupted:
+            preset = replace(preset, steps=min(preset.steps, HURRIED_FIT_STEPS))
+            own.interrupted = True
+        fitted.append(fit_track(samples, axes, goal, preset, settings.seed, own, progress))
+        budget.interrupted |= own.interrupted
     return fitted
 
 
@@ -193,16 +204,19 @@ def _fit_to_psnr(
     bits = max(bits, MIN_BITS)
     spec: SirenSpec | None = None
     descent: Descent | None = None
-    for _ in range(4):
+    for _ in range(TRIES):
         # More parameters than half the samples are no compression.
         bits = min(bits, 0.5 * BITS_PER_PARAMETER * samples.positions * samples.channels)
         candidate = goal.spec or architecture(bits, axes, samples.channels)
         if candidate == spec and descent is not None:
             break
         spec = candidate
-        descent = fit(spec, samples, preset, seed, budget, progress)
+        own = budget.part(0.3)
+        descent = fit(spec, samples, preset, seed, own, progress)
+        budget.interrupted |= own.interrupted
+        late = budget.elapsed() > 0.4
         reserve = descent.best_psnr - goal.psnr
-        if goal.spec or budget.interrupted or 0.2 <= reserve <= 1.2:
+        if goal.spec or budget.interrupted or late or 0.2 <= reserve <= 1.2:
             break
         bits = BITS_PER_PARAMETER * spec.parameter_count
         bits *= 2 ** ((0.5 - reserve) / DB_PER_DOUBLING)
@@ -227,7 +241,8 @@ def _round_to_psnr(
         quantised = round_field(spec, layers, samples, preset, budget, bits=bits, progress=progress)
         reached = quantised_psnr(spec, quantised, samples)
         tried.append((quantised.bits, reached, quantised))
-        if -PSNR_TOLERANCE <= reached - wanted <= PSNR_TOLERANCE or budget.interrupted:
+        close = -PSNR_TOLERANCE <= reached - wanted <= PSNR_TOLERANCE
+        if close or budget.interrupted or budget.elapsed() > 1:
             break
         # Rounding costs descent - reached dB; its noise falls by 6 dB per bit.
         noise = max(10 ** (-reached / 10) - 10 ** (-descent.best_psnr / 10), 1e-12)

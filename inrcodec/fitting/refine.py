@@ -114,12 +114,16 @@ def _tune(
     optimiser = Soap(free)
     hurried = budget.interrupted or budget.elapsed() > 1
     steps = min(preset.rounding_steps, HURRIED_STEPS) if hurried else preset.rounding_steps
-    for step in range(steps):
-        indices = next(batches)
-        values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
-        squared_error(values, samples.targets(indices)).backward()
-        rate = preset.rounding_rate * cosine(step / steps, TUNING_FLOOR)
-        optimiser.step(rate)
+    try:
+        for step in range(steps):
+            indices = next(batches)
+            values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
+            squared_error(values, samples.targets(indices)).backward()
+            optimiser.step(preset.rounding_rate * cosine(step / steps, TUNING_FLOOR))
+    except KeyboardInterrupt:
+        if budget.interrupted:
+            raise
+        budget.interrupted = True
     return [*fixed, *(layer.detach() for layer in layers_of(free))]
 
 

@@ -26,6 +26,10 @@ class Budget:
     interrupted: bool = False
     started: float = field(default_factory=time.monotonic)
 
+    def part(self, share: float) -> Budget:
+        """A budget of its own for the next `share` of what this one has in all."""
+        return Budget(self.seconds * share if self.seconds else None, self.interrupted)
+
     def elapsed(self) -> float:
         """Share of the time limit that has passed; 0 without one."""
         return (time.monotonic() - self.started) / self.seconds if self.seconds else 0.0

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from inrcodec import __version__
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
-from inrcodec.cli_streams import finish_stdout, say
+from inrcodec.cli.streams import finish_stdout, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT
 
@@ -95,25 +95,25 @@ def _encode(args: argparse.Namespace) -> int:
     # While waiting for work, OpenMP's threads spin by default, which makes a fit many times slower
     # on a machine that has something else to do. It has to be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from inrcodec.cli_encode import encode
+    from inrcodec.cli.encode import encode
 
     return encode(args)
 
 
 def _decode(args: argparse.Namespace) -> int:
-    from inrcodec.cli_decode import decode
+    from inrcodec.cli.decode import decode
 
     return decode(args)
 
 
 def _info(args: argparse.Namespace) -> int:
-    from inrcodec.cli_info import info
+    from inrcodec.cli.info import info
 
     return info(args)
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from inrcodec.cli_compare import compare
+    from inrcodec.cli.compare import compare
 
     return compare(args)
 

@@ -7,8 +7,8 @@ import io
 
 import numpy as np
 
-from inrcodec.cli_jobs import source_of
-from inrcodec.cli_streams import STDIO, as_json, put, say
+from inrcodec.cli.jobs import source_of
+from inrcodec.cli.streams import STDIO, as_json, put, say
 from inrcodec.codec import decode, is_inrc
 from inrcodec.errors import ExitCode, InrcodecError, UsageError
 from inrcodec.files.images import read_image

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, EXTENSION, MAGIC, Limits
-from inrcodec.cli_jobs import Job, check_targets, open_target, plan, run_jobs, source_of
-from inrcodec.cli_streams import STDIO, as_json, put, say
+from inrcodec.cli.jobs import Job, check_targets, open_target, plan, run_jobs, source_of
+from inrcodec.cli.streams import STDIO, as_json, put, say
 from inrcodec.codec import open as open_inrc
 from inrcodec.codec import scaled_size
 from inrcodec.errors import ExitCode, InputError, UsageError

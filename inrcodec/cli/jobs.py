@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from inrcodec.cli_streams import STDIO, check_stdout, say, stdin, stdout
+from inrcodec.cli.streams import STDIO, check_stdout, say, stdin, stdout
 from inrcodec.errors import ExitCode, InputError, InrcodecError, OutputError, UsageError
 from inrcodec.files.output import check_output, write_atomically
 from inrcodec.files.sources import Source

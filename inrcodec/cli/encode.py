@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from inrcodec.bitstream.wire import EXTENSION
-from inrcodec.cli_jobs import Job, Plan, check_targets, open_target, plan, run_jobs, source_of
-from inrcodec.cli_progress import watched
-from inrcodec.cli_streams import STDIO, as_json, put, say
+from inrcodec.cli.jobs import Job, Plan, check_targets, open_target, plan, run_jobs, source_of
+from inrcodec.cli.progress import watched
+from inrcodec.cli.streams import STDIO, as_json, put, say
 from inrcodec.codec import Encoded, encode_signal
 from inrcodec.errors import ExitCode, LimitError, UsageError
 from inrcodec.files.images import read_image

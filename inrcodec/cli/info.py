@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inrcodec.bitstream.describe import describe
-from inrcodec.cli_jobs import Job, Plan, run_jobs, source_of
-from inrcodec.cli_streams import as_json, put
+from inrcodec.cli.jobs import Job, Plan, run_jobs, source_of
+from inrcodec.cli.streams import as_json, put
 from inrcodec.errors import ExitCode
 from inrcodec.files.sources import read_bytes
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from inrcodec.cli_streams import one_line
+from inrcodec.cli.streams import one_line
 
 
 @dataclass
