@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import inrcodec
 from inrcodec import errors
@@ -267,6 +269,26 @@ def test_both_decoders_agree_at_other_sizes(
     """Smaller ones are means, larger ones are asked more densely."""
     data = (TESTS / "golden" / "v1" / f"{name}.inrc").read_bytes()
     assert_close(decoder["decode"](data, size)[3], inrcodec.decode(data, size=size))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=40))
+def test_both_decoders_read_the_same_out_of_any_bytes(decoder: dict[str, Any], data: bytes) -> None:
+    """Symbols and recipes to the bit, or a refusal from both."""
+    spec = SirenSpec(inputs=2, outputs=1, depth=1, width=2)
+    payload = bytes([spec.parameter_count]) + data
+    track = {"widths": [2, 2, 1]}
+    try:
+        coded, recipes = unpack_weights(spec, payload, "test")
+    except errors.CorruptError:
+        with pytest.raises(decoder["Refused"]):
+            decoder["read_parameters"](track, payload)
+        return
+    symbols, parameters = decoder["read_parameters"](track, payload)
+    field = dequantize(spec, coded, recipes)
+    for index, tensor in enumerate(spec.tensors()):
+        assert (symbols[index] == coded[tensor.name]).all()
+        assert (parameters[index] == field.parameters[tensor.name]).all()
 
 
 def assert_close(samples: np.ndarray, signal: inrcodec.Signal) -> None:
