@@ -149,12 +149,18 @@ def scaled_size(lattice: Sequence[int], scale: float) -> tuple[int, ...]:
     return tuple(max(1, round(size * scale)) for size in lattice)
 
 
-def open(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> SignalView:
-    """A view of a `.inrc` file that computes samples where they are asked."""
+def open(source: Source, *, signal: int = 0, limits: Limits = DEFAULT_LIMITS) -> SignalView:
+    """A view of a `.inrc` file that computes samples where they are asked.
+
+    A file may hold several signals; `signal` says which, from 0.
+    """
     header, sections = unpack(read_bytes(source), limits)
+    signals = header.signals()
+    if not 0 <= signal < len(signals):
+        raise UsageError(f"signal {signal}: the file holds {len(signals)}, counted from 0")
     layers, metadata = [], {}
     for index, section in enumerate(sections):
-        if section.type == SectionType.PARAMETERS:
+        if section.type == SectionType.PARAMETERS and section.track in signals[signal]:
             track = header.tracks[section.track]
             what = f"section {index} (parameters of track {section.track})"
             symbols, recipes = unpack_weights(track.spec, section.payload, what)

@@ -276,13 +276,13 @@ CORRUPT = {
     "a unit that is no text": body(track(axes=(axis(1, 2, f64(2, 0) + b"\1\xff"),))),
     "a long unit": body(track(axes=(axis(1, 2, f64(2, 0) + b"\x41" + b"m" * 65),))),
     "a padded size": body(track(axes=(b"\1\x82\0", axis(2)))),
-    "another axis in the second track": body(track(), track(axes=(axis(1), axis(2, 3)))),
-    "fewer axes in the second track": body(track(), track(axes=(axis(1),))),
-    "other geometry in the second track": body(
-        track(), track(axes=(axis(1), axis(2, 2, GEOMETRY)))
+    "another axis in the alpha track": body(track(), track(b"\3", axes=(axis(1), axis(2, 3)))),
+    "fewer axes in the alpha track": body(track(), track(b"\3", axes=(axis(1),))),
+    "other geometry in the alpha track": body(
+        track(), track(b"\3", axes=(axis(1), axis(2, 2, GEOMETRY)))
     ),
-    "another type in the second track": body(track(), track(dtype=2)),
-    "another range in the second track": body(track(), track(explicit=f64(0, 9))),
+    "another type in the alpha track": body(track(), track(b"\3", dtype=2)),
+    "another range in the alpha track": body(track(), track(b"\3", explicit=f64(0, 9))),
 }
 
 RANGES = {

@@ -95,9 +95,7 @@ def test_crop_equals_the_crop_of_the_whole(
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_every_pixel_alone_equals_the_whole(
-    make_view: MakeView, depth: int, channels: int
-) -> None:
+def test_every_pixel_alone_equals_the_whole(make_view: MakeView, depth: int, channels: int) -> None:
     one = layer(make_view, (3, 66), "uint16", [(channels, depth, depth * 5)])
     whole = render(one.field, one.info)
     for y in range(3):
@@ -322,9 +320,7 @@ def test_threads_get_what_one_gets(small_file: bytes) -> None:
     scales = [1.0, 2.0, 0.5, 3.3] * 4
     alone = [inrcodec.decode(small_file, scale=scale).samples for scale in scales]
     with ThreadPoolExecutor(8) as pool:
-        together = pool.map(
-            lambda scale: inrcodec.decode(small_file, scale=scale).samples, scales
-        )
+        together = pool.map(lambda scale: inrcodec.decode(small_file, scale=scale).samples, scales)
         for ours, theirs in zip(alone, together, strict=True):
             np.testing.assert_array_equal(theirs, ours)
 

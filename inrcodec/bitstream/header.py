@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from inrcodec.bitstream import primitives, wire
@@ -40,6 +41,21 @@ class Header:
 
     tracks: tuple[Track, ...]
 
+    def signals(self) -> tuple[tuple[int, ...], ...]:
+        """Track numbers of every signal: alpha belongs to the colours before it."""
+        found: list[tuple[int, ...]] = []
+        for number, track in enumerate(self.tracks):
+            if number and _belongs(track, self.tracks[number - 1]):
+                found[-1] += (number,)
+            else:
+                found.append((number,))
+        return tuple(found)
+
+
+def _belongs(track: Track, before: Track) -> bool:
+    """Whether a track is the alpha channel of the one before it."""
+    return track.info.channels == (ALPHA,) and before.info.channels != (ALPHA,)
+
 
 def pack_header(header: Header, sections: int) -> bytes:
     """The header's body: preamble, then each track."""
@@ -59,6 +75,11 @@ def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
         raise CorruptError("header: a file without tracks")
     tracks = tuple(_unpack_track(reader, limits) for _ in range(preamble["tracks"]))
     reader.finish()
+    for before, track in pairwise(tracks):
+        same = replace(track.info, channels=before.info.channels) == before.info
+        if _belongs(track, before) and not same:
+            raise CorruptError("header: alpha differs in axes, sample type or value range")
+    _limit("parameters", sum(track.spec.parameter_count for track in tracks), limits.parameters)
     return Header(tracks), preamble["sections"]
 
 
@@ -105,6 +126,8 @@ def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
     info = SignalInfo(axes, channels, dtype, value_range)
     if not axes or not channels:
         raise CorruptError("header: a track needs at least one axis and one channel")
+    if len({axis.name for axis in axes}) < len(axes):
+        raise CorruptError("header: an axis occurs twice")
     return Track(info, _unpack_siren(reader, info, limits))
 
 
@@ -124,7 +147,7 @@ def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -
 def _explicit_range(low: float, high: float, dtype: str) -> tuple[float, float]:
     least, most = full_range(dtype)
     if dtype.startswith("float"):
-        holds = max(abs(low), abs(high), high - low) <= MAX_FLOAT32
+        holds = max(abs(low), abs(high), high - low) <= MAX_FLOAT32 and high - low > 2.0**-150
     else:
         holds = least <= low and high <= most
     if not low < high or not holds or (low, high) == (least, most):

@@ -34,14 +34,18 @@ def unpack_metadata(payload: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str
     """Metadata by name. Raises CorruptError or LimitError; never inflates beyond the limit."""
     reader = primitives.Reader(payload, _WHAT)
     entries: dict[str, bytes] = {}
-    total = 0
-    for _ in range(reader.varint()):
+    total, last = 0, None
+    count = reader.varint()
+    if count == 0:
+        raise CorruptError(f"{_WHAT}: a section without entries")
+    for _ in range(count):
         row = reader.row(METADATA_FIELDS)
         total += row["size"]
         if total > limits.metadata_bytes:
             raise LimitError("metadata bytes", total, limits.metadata_bytes)
-        if entries and row["name"] <= max(entries):
+        if last is not None and row["name"] <= last:
             raise CorruptError(f"{_WHAT}: entry {row['name']!r} repeated or out of order")
+        last = row["name"]
         entries[row["name"]] = _restored(row["coding"], reader.take(row["stored"]), row["size"])
     reader.finish()
     return entries

@@ -51,6 +51,8 @@ class Reader:
         value = float(struct.unpack("<d", self.take(8))[0])
         if not math.isfinite(value):
             raise CorruptError(f"{self.what}: {value} at byte {start} is not a finite number")
+        if value == 0 and math.copysign(1, value) < 0:
+            raise CorruptError(f"{self.what}: negative zero at byte {start}; the file is damaged")
         return value
 
     def text(self) -> str:
@@ -99,7 +101,8 @@ def text(value: str) -> bytes:
 _WRITERS = {
     "u8": lambda value: struct.pack("<B", value),
     "varint": varint,
-    "f64": lambda value: struct.pack("<d", value),
+    # Adding 0 makes a negative zero positive: a value has one form.
+    "f64": lambda value: struct.pack("<d", value + 0.0),
     "text": text,
 }
 

@@ -15,7 +15,9 @@ from inrcodec.errors import CorruptError
 Integers = NDArray[np.int32]
 
 MAX_ESCAPE_BITS = 30
-"""Exp-Golomb prefixes are at most this long, so every symbol fits 32 bits."""
+"""Exp-Golomb prefixes are at most this long."""
+
+_MAX_SYMBOL = 2**31 - 1
 
 
 def _categorical(frequencies: tuple[int, ...]) -> Any:
@@ -46,6 +48,8 @@ class SymbolEncoder:
     def put(self, symbols: Integers, table_index: int) -> None:
         """Append `symbols`, a flat array, coded with one frozen table."""
         reach = table(table_index).reach
+        if symbols.size and symbols.min() < -_MAX_SYMBOL:
+            raise ValueError(f"symbol {symbols.min()} is too large to code")
         inside = np.abs(symbols) <= reach
         # The escape symbol is the last of the alphabet.
         indices = np.where(inside, symbols + reach, 2 * reach + 1).astype(np.int32)
@@ -56,8 +60,6 @@ class SymbolEncoder:
     def _put_escape(self, excess: int, negative: bool) -> None:
         """Exp-Golomb code of `excess` >= 1 (ones, a zero, the bits below the leading 1), sign."""
         length = excess.bit_length() - 1
-        if length > MAX_ESCAPE_BITS:
-            raise ValueError(f"symbol {excess} beyond the table is too large to code")
         bits = [1] * length + [0] + [excess >> i & 1 for i in range(length - 1, -1, -1)]
         self._coder.encode(np.array([*bits, int(negative)], dtype=np.int32), _coin())
 
@@ -107,6 +109,8 @@ class SymbolDecoder:
         for _ in range(length):
             excess = excess << 1 | self._bit()
         magnitude = reach + excess
+        if magnitude > _MAX_SYMBOL:
+            raise CorruptError(f"{self._what}: impossible escape code; the file is damaged")
         return -magnitude if self._bit() else magnitude
 
     def _bit(self) -> int:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from inrcodec.errors import InputError, UsageError
 from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, Signal, SignalInfo, full_range
 
+LARGEST = 1e37
+"""Largest float sample: ranges and overshoots of it still fit float32."""
+
 
 def from_array(array: Any) -> Signal:
     """A picture from an array `[height, width]` or `[height, width, channels]`.
@@ -27,8 +30,8 @@ def from_array(array: Any) -> Signal:
         )
     height, width, count = samples.shape
     if samples.dtype.kind == "f":
-        samples = samples.astype(np.float32)
         dtype, value_range = "float32", _finite_range(samples)
+        samples = samples.astype(np.float32)
     elif samples.dtype in (np.uint8, np.uint16):
         dtype = str(samples.dtype.newbyteorder("="))
         samples = samples.astype(dtype)
@@ -48,5 +51,8 @@ def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
             f"samples: {bad} of {samples.size} are NaN or infinite; replace them first"
         )
     low, high = float(samples.min()), float(samples.max())
+    if max(abs(low), abs(high)) > LARGEST:
+        raise InputError(f"samples: up to {max(abs(low), abs(high)):g}; scale them to {LARGEST:g}")
+    low, high = float(np.float32(low)), float(np.float32(high))
     # A constant signal still needs a range of some width.
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class Descent:
     """A fit on its way: where it stands, and the best state seen."""
 
     stacks: Stacks
-    best: Stacks = field(default_factory=list)
+    best: Stacks
     best_psnr: float = -math.inf
     rate_factor: float = 1.0
     steps: int = 0
@@ -77,8 +77,8 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     start = initial_stacks(spec, generator, preset.first_scale, preset.hidden_scale)
-    descent = Descent([s.to(samples.device).requires_grad_() for s in start])
-    descent.keep(measure(spec, layers_of(start), samples, samples.some(CHECK_POINTS)))
+    start = [stack.to(samples.device) for stack in start]
+    descent = Descent([stack.clone().requires_grad_() for stack in start], best=start)
     try:
         for _ in range(MAX_RESTARTS):
             if _descend(spec, samples, preset, descent, budget, progress):

@@ -32,7 +32,7 @@ def query_many(
     for index, view in enumerate(views):
         for place, layer in enumerate(view.layers):
             coordinates = point_coordinates(layer.info, points[index])
-            check_work(layer.field, [len(coordinates)], view.limits)
+            check_work([layer.field], [len(coordinates)], view.limits)
             groups[layer.field.spec].append((index, place, layer, coordinates))
     parts: list[dict[int, NDArray[np.float32]]] = [{} for _ in views]
     for spec, members in groups.items():

@@ -54,7 +54,7 @@ def render(
     factors = [math.ceil(native / cells) for native, cells in zip(info.lattice, size, strict=True)]
     size = [cells * k for cells, k in zip(size, factors, strict=True)]
     window = [(start * k, stop * k) for (start, stop), k in zip(window, factors, strict=True)]
-    check_work(field, [stop - start for start, stop in window], limits)
+    check_work([field], [stop - start for start, stop in window], limits)
     if math.prod(factors) == 1:
         out = np.empty([*(stop - start for start, stop in window), field.spec.outputs], info.dtype)
         for place, values in _tiles(field, info, size, window):
@@ -66,6 +66,15 @@ def render(
     return to_samples(_mean_of_cells(fine, factors), info)
 
 
+def tile_shape(size: Sequence[int]) -> tuple[int, ...]:
+    """Edges of the tiles of a lattice: at most CHUNK positions, as cubic as the lattice allows."""
+    edges, room = [1] * len(size), reference.CHUNK
+    for left, axis in enumerate(sorted(range(len(size)), key=lambda axis: size[axis])):
+        edges[axis] = min(size[axis], round(room ** (1 / (len(size) - left))))
+        room //= edges[axis]
+    return tuple(edges)
+
+
 def _tiles(
     field: Field, info: SignalInfo, size: Sequence[int], window: Window
 ) -> Iterator[tuple[tuple[slice, ...], Floats]]:
@@ -74,10 +83,15 @@ def _tiles(
     Tiles lie on a fixed grid and are always computed whole, in arrays of one shape, so that a
     sample never depends on which window asked for it.
     """
-    edge = round(reference.CHUNK ** (1 / len(size)))
-    starts = [range(start - start % edge, stop, edge) for start, stop in window]
+    if any(start == stop for start, stop in window):
+        return
+    edges = tile_shape(size)
+    starts = [
+        range(start - start % edge, stop, edge)
+        for (start, stop), edge in zip(window, edges, strict=True)
+    ]
     for corner in itertools.product(*starts):
-        yield _tile(field, info, size, window, corner, edge)
+        yield _tile(field, info, size, window, corner, edges)
 
 
 def _tile(
@@ -86,16 +100,16 @@ def _tile(
     size: Sequence[int],
     window: Window,
     corner: Sequence[int],
-    edge: int,
+    edges: Sequence[int],
 ) -> tuple[tuple[slice, ...], Floats]:
     along = [
         lattice_coordinates(info, size, axis, np.arange(first, first + edge))
-        for axis, first in enumerate(corner)
+        for axis, (first, edge) in enumerate(zip(corner, edges, strict=True))
     ]
     grid = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1)
     values = reference.evaluate(field, grid.reshape(-1, len(size)).astype(np.float32))
     source, target = [], []
-    for first, (start, stop) in zip(corner, window, strict=True):
+    for first, edge, (start, stop) in zip(corner, edges, window, strict=True):
         low, high = max(first, start), min(first + edge, stop)
         source.append(slice(low - first, high - first))
         target.append(slice(low - start, high - start))
@@ -125,7 +139,9 @@ def to_samples(values: Floats, info: SignalInfo) -> Samples:
 def from_field_values(values: Floats, info: SignalInfo) -> Floats:
     """Field values in the unit of the samples, neither rounded nor clamped."""
     low, high = info.value_range
-    scaled: Floats = values * np.float32(high - low) + np.float32(low)
+    # A field may overshoot the largest of ranges: that is infinity, not a warning.
+    with np.errstate(over="ignore"):
+        scaled: Floats = values * np.float32(high - low) + np.float32(low)
     return scaled
 
 
@@ -153,16 +169,18 @@ def sample_points(
 ) -> Floats:
     """Values `[points, channels]` at lattice positions, in the unit of the samples."""
     coordinates = point_coordinates(info, points)
-    check_work(field, [len(coordinates)], limits)
+    check_work([field], [len(coordinates)], limits)
     return from_field_values(reference.evaluate_chunks(field, coordinates), info)
 
 
-def check_work(field: Field, size: Sequence[int], limits: Limits) -> None:
+def check_work(fields: Sequence[Field], size: Sequence[int], limits: Limits) -> None:
     """Raise LimitError if evaluating `size` positions asks for too much memory or arithmetic."""
+    outputs = sum(field.spec.outputs for field in fields)
+    macs = sum(field.spec.macs_per_sample for field in fields)
     positions = math.prod(size)
     for what, asked, allowed in (
-        ("output samples", positions * field.spec.outputs, limits.samples),
-        ("multiply-accumulates", positions * field.spec.macs_per_sample, limits.macs),
+        ("output samples", positions * outputs, limits.samples),
+        ("multiply-accumulates", positions * macs, limits.macs),
     ):
         if asked > allowed:
             raise LimitError(what, asked, allowed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
-from inrcodec.query.render import Samples, Window, render, sample_points
+from inrcodec.query.render import Samples, Window, check_work, render, sample_points
 from inrcodec.signal import Signal, SignalInfo
 
 
@@ -61,6 +63,12 @@ class SignalView:
         and it equals the same part of the whole.
         """
         lattice = self._checked_size(size)
+        window = _checked_window(window, lattice)
+        cells = [
+            (stop - start) * math.ceil(native / asked)
+            for (start, stop), native, asked in zip(window, self.info.lattice, lattice, strict=True)
+        ]
+        check_work([layer.field for layer in self.layers], cells, self.limits)
         parts = [
             render(layer.field, layer.info, lattice, _checked_window(window, lattice), self.limits)
             for layer in self.layers
@@ -88,13 +96,21 @@ class SignalView:
         samples = self.resize(lattice, window)
         axes = []
         for axis, cells, (start, stop) in zip(self.info.axes, lattice, window, strict=True):
-            step = axis.spacing * axis.size / cells
+            step = axis.spacing if cells == axis.size else axis.spacing * axis.size / cells
             # Cells tile one extent; the first sample kept lies in the centre of its cell.
             origin = axis.origin + start * step + (step - axis.spacing) / 2
             axes.append(replace(axis, size=stop - start, spacing=step, origin=origin))
         return Signal(samples, replace(self.info, axes=tuple(axes)), self.metadata)
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Samples]:
+        return (self[index] for index in range(len(self)))
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("samples are computed when asked for: they are always a copy")
         return np.asarray(self.resize(self.info.lattice), dtype=dtype)
 
     def __getitem__(self, key: Any) -> Any:
@@ -108,10 +124,12 @@ class SignalView:
             bounds, remaining = _window_of(part, size)
             window.append(bounds)
             inner.append(remaining)
-        return self.resize(self.info.lattice, window)[(*inner, keys[-1])]
+        channels, within = _window_of(keys[-1], self.shape[-1])
+        inner.append(within)
+        return self.resize(self.info.lattice, window)[..., slice(*channels)][tuple(inner)]
 
     def _checked_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        lattice = tuple(int(n) for n in size)
+        lattice = _integers(size, "size")
         if len(lattice) != len(self.info.axes) or min(lattice) < 1:
             raise UsageError(
                 f"size: {len(self.info.axes)} positive numbers are needed, not {list(size)}"
@@ -119,39 +137,48 @@ class SignalView:
         return lattice
 
 
+def _integers(values: Sequence[int], what: str) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(value) for value in values)
+    except TypeError as error:
+        raise UsageError(f"{what}: whole numbers are needed, not {values!r}") from error
+
+
 def _expand(key: Any, dimensions: int) -> tuple[Any, ...]:
+    """One index per dimension, an ellipsis or missing parts filled up with whole slices."""
     keys = key if isinstance(key, tuple) else (key,)
-    if sum(part is Ellipsis for part in keys) > 1 or len(keys) > dimensions + (Ellipsis in keys):
+    gaps = [place for place, part in enumerate(keys) if part is Ellipsis]
+    if len(gaps) > 1 or len(keys) - len(gaps) > dimensions:
         raise UsageError(f"index: at most {dimensions} parts and one ellipsis, not {key!r}")
-    if Ellipsis not in keys:
-        keys = (*keys, Ellipsis)
-    gap = keys.index(Ellipsis)
-    missing = dimensions - len(keys) + 1
+    gap = gaps[0] if gaps else len(keys)
+    missing = dimensions - len(keys) + len(gaps)
     return (*keys[:gap], *[slice(None)] * missing, *keys[gap + 1 :])
 
 
 def _window_of(part: Any, size: int) -> tuple[tuple[int, int], Any]:
     """Smallest window that holds what `part` selects, and the index of it inside the window."""
-    if isinstance(part, slice):
-        chosen = range(*part.indices(size))
-        if not chosen:
-            return (0, 0), slice(None)
-        low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
-        return (low, high + 1), slice(None, None, chosen.step)
     try:
-        index = range(size)[part]
-    except (IndexError, TypeError) as error:
-        raise UsageError(f"index: {part!r} is no position among {size} samples") from error
+        if isinstance(part, slice):
+            chosen = range(size)[part]
+            if not chosen:
+                return (0, 0), slice(None)
+            low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
+            return (low, high + 1), slice(None, None, chosen.step)
+        if isinstance(part, bool | np.bool_):
+            raise TypeError("a truth value is no position")
+        index = range(size)[operator.index(part)]
+    except (IndexError, TypeError, ValueError) as error:
+        raise UsageError(f"index: {part!r} selects nothing of {size} samples: {error}") from error
     return (index, index + 1), 0
 
 
 def _checked_window(window: Window | None, lattice: Sequence[int]) -> list[tuple[int, int]]:
     if window is None:
         return [(0, size) for size in lattice]
-    checked = [(int(start), int(stop)) for start, stop in window]
-    if len(checked) != len(lattice) or any(
-        not 0 <= start <= stop <= size
-        for (start, stop), size in zip(checked, lattice, strict=False)
-    ):
+    pairs = [_integers(pair, "crop") for pair in window]
+    if len(pairs) != len(lattice) or any(len(pair) != 2 for pair in pairs):
+        raise UsageError(f"crop: start and stop for {len(lattice)} axes are needed, not {window!r}")
+    checked = [(pair[0], pair[1]) for pair in pairs]
+    if not all(0 <= a <= b <= size for (a, b), size in zip(checked, lattice, strict=True)):
         raise UsageError(f"crop: {checked} does not lie within {list(lattice)}")
     return checked
