@@ -17,9 +17,6 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-# As in `inrcodec encode`, and before torch is loaded: waiting threads must not spin.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from inrcodec import decode
 from inrcodec import open as open_inrc
 from inrcodec.cli.progress import watched

@@ -58,8 +58,6 @@ Run = Callable[..., Done]
 @pytest.fixture
 def run(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command line in this process, with `stdin` bytes."""
-    # Put back at the end: encode sets it for the process that it believes to own.
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
     def running(*words: object, stdin: bytes = b"") -> Done:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
@@ -251,17 +249,13 @@ def test_metadata(here: Path, run: Run) -> None:
         assert [*run("info", "t.inrc", "--json").records[0]["metadata"]] == names
 
 
-def test_threads_and_waiting(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     assert run("encode", "photo.png", "a.inrc", *QUICK).code == 0
     assert asked == []
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert run("encode", "photo.png", "b.inrc", *QUICK, "-j", 3).code == 0
     assert asked == [3]
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import signal
 import threading
@@ -92,9 +91,6 @@ def _terminable() -> Iterator[None]:
 
 
 def _encode(args: argparse.Namespace) -> int:
-    # While waiting for work, OpenMP's threads spin by default, which makes a fit many times slower
-    # on a machine that has something else to do. It has to be said before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from inrcodec.cli.encode import encode
 
     return encode(args)
