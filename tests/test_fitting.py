@@ -147,18 +147,21 @@ def test_soap_takes_every_shape(shape: tuple[int, int, int]) -> None:
     assert float(stack.detach().square().mean()) < 0.1
 
 
+@pytest.mark.parametrize("change", [0.0, 1e-3, 1.0])
 @pytest.mark.parametrize("shape", [(1, 5, 1), (1, 7, 2), (2, 28, 3), (2, 3, 29), (1, 12, 12)])
-def test_no_step_is_much_longer_than_its_rate(shape: tuple[int, int, int]) -> None:
-    """Gradients of rank one leave most of both eigenbases undetermined."""
+def test_no_step_is_much_longer_than_its_rate(shape: tuple[int, int, int], change: float) -> None:
+    """Gradients of rank one, as of few outputs or inputs, leave most of the bases open."""
     generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(shape[0], size, 1, generator=generator) for size in shape[1:])
     stack = torch.zeros(shape, requires_grad=True)
     optimiser = Soap([stack])
     for _ in range(40):
-        left, right = (torch.randn(shape[0], size, 1, generator=generator) for size in shape[1:])
         before = stack.detach().clone()
         (stack * (left @ right.mT)).sum().backward()
         optimiser.step(0.01)
         assert float((stack.detach() - before).square().mean().sqrt()) < 0.04
+        left = left + change * torch.randn(left.shape, generator=generator)
+        right = right + change * torch.randn(right.shape, generator=generator)
 
 
 def test_zero_gradient_moves_nothing_far() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,8 +41,11 @@ ALPHA_SHARE = 0.15
 HURRIED_FIT_STEPS = 50
 """Steps for the tracks that follow an interrupt."""
 
-TRIES = 4
+MAX_FITS = 4
 """Networks fitted at most, to find one for a PSNR."""
+
+RESERVE = (0.1, 0.8)
+"""How far above the asked PSNR, in dB, a float fit should be: rounding costs about 0.4."""
 
 
 @dataclass(frozen=True)
@@ -194,35 +197,39 @@ def _fit_to_psnr(
     budget: Budget,
     progress: Progress,
 ) -> FittedTrack:
-    """Grow or shrink the network until its float fit is a little above the goal, then round it.
-
-    Fits are few, because PSNR grows by DB_PER_DOUBLING; roundings start from one fit and are cheap.
-    """
+    """Find the network whose float fit is a little above the goal, then round it to the goal."""
     assert goal.psnr is not None
     # COIN's operating points on photographs: 28.4 dB at 0.2 bit per position.
     bits = samples.positions * 0.2 * 2 ** ((goal.psnr - 28.4) / DB_PER_DOUBLING)
-    bits = max(bits, MIN_BITS)
-    spec: SirenSpec | None = None
-    descent: Descent | None = None
-    for _ in range(TRIES):
-        # More parameters than half the samples are no compression.
-        bits = min(bits, 0.5 * BITS_PER_PARAMETER * samples.positions * samples.channels)
-        candidate = goal.spec or architecture(bits, axes, samples.channels)
-        if candidate == spec and descent is not None:
+    # More parameters than half the samples are no compression.
+    most = 0.5 * BITS_PER_PARAMETER * samples.positions * samples.channels
+    tried: dict[SirenSpec, Descent] = {}
+    for _ in range(1 if goal.spec else MAX_FITS):
+        spec = goal.spec or architecture(min(max(bits, MIN_BITS), most), axes, samples.channels)
+        if spec in tried:
             break
-        spec = candidate
-        own = budget.part(0.3)
-        descent = fit(spec, samples, preset, seed, own, progress)
+        own = budget.part(0.7 / MAX_FITS)
+        tried[spec] = fit(spec, samples, preset, seed, own, progress)
         budget.interrupted |= own.interrupted
-        late = budget.elapsed() > 0.4
-        reserve = descent.best_psnr - goal.psnr
-        if goal.spec or budget.interrupted or late or 0.2 <= reserve <= 1.2:
+        reserve = tried[spec].best_psnr - goal.psnr
+        if budget.interrupted or RESERVE[0] <= reserve <= RESERVE[1]:
             break
-        bits = BITS_PER_PARAMETER * spec.parameter_count
-        bits *= 2 ** ((0.5 - reserve) / DB_PER_DOUBLING)
-    assert spec is not None
-    assert descent is not None
-    return _round_to_psnr(spec, descent, samples, goal.psnr, preset, budget, progress)
+        bits = BITS_PER_PARAMETER * 2 ** _next_size(tried, goal.psnr + sum(RESERVE) / 2)
+    enough = [spec for spec in tried if tried[spec].best_psnr >= goal.psnr + RESERVE[0]]
+    spec = min(enough or tried, key=lambda spec: spec.parameter_count * (1 if enough else -1))
+    return _round_to_psnr(spec, tried[spec], samples, goal.psnr, preset, budget, progress)
+
+
+def _next_size(tried: Mapping[SirenSpec, Descent], wanted: float) -> float:
+    """log2 of the number of parameters at which `wanted` dB is expected, by the nearest fits."""
+    known = sorted((descent.best_psnr, spec.parameter_count) for spec, descent in tried.items())
+    known.sort(key=lambda entry: abs(entry[0] - wanted))
+    (near_psnr, near), slope = known[0], DB_PER_DOUBLING
+    if len(known) > 1:
+        far_psnr, far = known[1]
+        slope = (near_psnr - far_psnr) / math.log2(near / far)
+    slope = min(max(slope, DB_PER_DOUBLING / 2), DB_PER_DOUBLING * 4)
+    return math.log2(near) + (wanted - near_psnr) / slope
 
 
 def _round_to_psnr(
@@ -258,5 +265,6 @@ def _round_to_psnr(
             f"PSNR: {wanted:.2f} dB asked, {best:.2f} dB reached with net {spec.net}; "
             "give a higher effort, more time, a larger --net or a lower target"
         )
-    chosen = min(good) if good else max(tried, key=lambda entry: entry[1])
+    smallest = min(good, key=lambda entry: entry[0], default=None)
+    chosen = smallest or max(tried, key=lambda entry: entry[1])
     return FittedTrack(spec, chosen[2], descent.steps, descent.best_psnr)
