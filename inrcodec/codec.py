@@ -16,7 +16,7 @@ from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
 from inrcodec.coding.quantize import dequantize
 from inrcodec.coding.weights import pack_weights, unpack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
-from inrcodec.files.arrays import from_array
+from inrcodec.files.arrays import check_signal, from_array
 from inrcodec.files.sources import Source, read_bytes
 from inrcodec.fitting.presets import Settings
 from inrcodec.query.quality import psnr
@@ -77,6 +77,7 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
     from inrcodec.fitting.rate_control import fit_signal
     from inrcodec.fitting.schedule import Budget, quiet
 
+    check_signal(signal)
     budget = Budget(settings.max_time)
     parts = split_alpha(signal)
     extra = [Section(SectionType.METADATA, 0, pack_metadata(signal.metadata))]

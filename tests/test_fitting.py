@@ -37,6 +37,7 @@ from inrcodec.fitting.rounding import (
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, cosine
 from inrcodec.fitting.stacks import initial_stacks, layers_of, named, stacked
+from inrcodec.fitting.workers import Workers
 from inrcodec.query.kernels import reference
 from inrcodec.query.render import lattice_coordinates
 from inrcodec.signal import Axis, Signal, SignalInfo, full_range
@@ -461,7 +462,7 @@ def test_feedback_is_finite_whatever_the_curvature(points: int, spread: int) -> 
 def rounded_at(
     spec: SirenSpec, layers: list[torch.Tensor], index: int, points: torch.Tensor, bits: float
 ) -> RoundedLayer:
-    own = sensitivities(spec, layers, points)[index]
+    own = sensitivities(spec, layers, points, Workers())[index]
     scale = scale_for_bits([layers[index]], [own], bits * layers[index].numel())
     return round_layer(spec, layers, index, points, own, scale)
 
@@ -543,7 +544,7 @@ def test_values_are_what_the_decoder_sees() -> None:
 def test_scale_is_the_finest_that_the_bits_allow(per_parameter: float, seed: int) -> None:
     spec = SirenSpec(2, 3, 3, 9)
     layers = random_layers(spec, seed)
-    sensitivity = sensitivities(spec, layers, random_points(300, 2, seed))
+    sensitivity = sensitivities(spec, layers, random_points(300, 2, seed), Workers())
     bits = per_parameter * spec.parameter_count
     scale = scale_for_bits(layers, sensitivity, bits)
     assert predicted_bits(layers, sensitivity, scale) <= bits
@@ -553,7 +554,7 @@ def test_scale_is_the_finest_that_the_bits_allow(per_parameter: float, seed: int
 def test_bits_fall_as_the_scale_grows() -> None:
     spec = SirenSpec(2, 3, 3, 9)
     layers = random_layers(spec, 0)
-    sensitivity = sensitivities(spec, layers, random_points(300, 2, 0))
+    sensitivity = sensitivities(spec, layers, random_points(300, 2, 0), Workers())
     bits = [predicted_bits(layers, sensitivity, 2.0**power) for power in range(-20, 10)]
     assert bits == sorted(bits, reverse=True)
     assert scale_for_lambda(1e-3, 1000) < scale_for_lambda(1e-2, 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -149,19 +148,3 @@ def test_hooks_run_what_make_lint_runs() -> None:
     assert lint
     commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in lint[1].splitlines()]
     assert re.findall(r"entry: (.*)", hooks) == commands
-
-
-@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_fitting_lets_threads_sleep_unless_told_otherwise(before: str | None, after: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if before is not None:
-        environment["OMP_WAIT_POLICY"] = before
-    program = (
-        "import inrcodec.codec, os, sys;"
-        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
-    )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False", after]

@@ -8,6 +8,7 @@ from typing import Any
 
 from inrcodec.bitstream import primitives, wire
 from inrcodec.bitstream.wire import (
+    DEFAULT_LIMITS,
     EXPLICIT,
     MAX_FLOAT32,
     AxisId,
@@ -16,7 +17,13 @@ from inrcodec.bitstream.wire import (
     KindId,
     Limits,
 )
-from inrcodec.errors import CorruptError, LimitError, UnsupportedError
+from inrcodec.errors import (
+    CorruptError,
+    InrcodecError,
+    LimitError,
+    UnsupportedError,
+    UsageError,
+)
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, SignalInfo, full_range
 
@@ -81,6 +88,19 @@ def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
             raise CorruptError("header: alpha differs in axes, sample type or value range")
     _limit("parameters", sum(track.spec.parameter_count for track in tracks), limits.parameters)
     return Header(tracks), preamble["sections"]
+
+
+def check_describable(info: SignalInfo) -> None:
+    """Raise UsageError unless a header of this version can hold the description of a signal."""
+    track = Track(info, SirenSpec(len(info.axes), len(info.channels), 0, 0))
+    try:
+        body = pack_header(Header((track,)), 0)
+    except (KeyError, ValueError, OverflowError) as error:
+        raise UsageError(f"signal: the format cannot describe it: {error}") from error
+    try:
+        unpack_header(body, DEFAULT_LIMITS)
+    except InrcodecError as error:
+        raise UsageError(f"signal: {error}") from error
 
 
 def _pack_track(track: Track) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.bitstream.header import check_describable
 from inrcodec.errors import InputError, UsageError
 from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, Signal, SignalInfo, full_range
 
@@ -20,7 +21,10 @@ def from_array(array: Any) -> Signal:
     1 to 4 channels are grey, grey + alpha, RGB, RGB + alpha. uint8, uint16 and float are taken;
     float samples keep their own range. Raises UsageError, or InputError for NaN or infinity.
     """
-    samples = np.asarray(array)
+    try:
+        samples = np.asarray(array)
+    except ValueError as error:
+        raise UsageError(f"array: {error}") from error
     if samples.ndim == 2:
         samples = samples[..., None]
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or samples.size == 0:
@@ -32,8 +36,8 @@ def from_array(array: Any) -> Signal:
     if samples.dtype.kind == "f":
         dtype, value_range = "float32", _finite_range(samples)
         samples = samples.astype(np.float32)
-    elif samples.dtype in (np.uint8, np.uint16):
-        dtype = str(samples.dtype.newbyteorder("="))
+    elif samples.dtype.kind == "u" and samples.dtype.itemsize <= 2:
+        dtype = samples.dtype.newbyteorder("=").name
         samples = samples.astype(dtype)
         value_range = full_range(dtype)
     else:
@@ -56,3 +60,18 @@ def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
     low, high = float(np.float32(low)), float(np.float32(high))
     # A constant signal still needs a range of some width.
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+
+
+def check_signal(signal: Signal) -> None:
+    """Raise UsageError or InputError for a Signal that no file of this version can hold."""
+    info, samples = signal.info, np.asarray(signal.samples)
+    if samples.shape != (*info.lattice, len(info.channels)) or samples.size == 0:
+        raise UsageError(
+            f"signal: samples {list(samples.shape)} for lattice {list(info.lattice)} and "
+            f"{len(info.channels)} channels"
+        )
+    if samples.dtype != np.dtype(info.dtype):
+        raise UsageError(f"signal: samples are {samples.dtype}, its description says {info.dtype}")
+    check_describable(info)
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        raise InputError("samples: some are NaN or infinite; replace them first")

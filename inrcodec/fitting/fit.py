@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.siren import OUTPUT_CENTRE
 from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Preset
@@ -54,12 +55,13 @@ def evaluate(spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor) -> 
 
 def measure(spec: FieldSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor) -> float:
     """PSNR in dB at some positions, before rounding to the samples' type."""
-    total = 0.0
-    with torch.no_grad():
-        for part in indices.split(2**14):
+
+    def error(part: Tensor) -> float:
+        with torch.no_grad():
             values = evaluate(spec, layers, samples.coordinates(part))
-            total += float(squared_error(values, samples.targets(part))) * len(part)
-    return psnr_of(total / len(indices))
+            return float(squared_error(values, samples.targets(part))) * len(part)
+
+    return psnr_of(sum(samples.workers.map(error, indices.split(2**14))) / len(indices))
 
 
 def fit(
@@ -77,6 +79,7 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     start = initial_stacks(spec, generator, preset.first_scale, preset.hidden_scale)
+    start[-1][-1, :, -1] = samples.targets(samples.some(CHECK_POINTS)).mean(0) - OUTPUT_CENTRE
     start = [stack.to(samples.device) for stack in start]
     descent = Descent([stack.clone().requires_grad_() for stack in start], best=start)
     try:
@@ -87,6 +90,7 @@ def fit(
             descent.rate_factor /= 2
     except KeyboardInterrupt:
         budget.interrupted = True
+        descent.keep(measure(spec, layers_of(descent.stacks), samples, samples.some(CHECK_POINTS)))
     return descent
 
 
@@ -103,6 +107,11 @@ def _descend(
     batches = samples.batches(preset.batch)
     watched = samples.some(CHECK_POINTS)
     next_check = 0.0
+
+    def error(indices: Tensor) -> Tensor:
+        values = evaluate(spec, layers_of(descent.stacks), samples.coordinates(indices))
+        return squared_error(values, samples.targets(indices))
+
     while True:
         share = max(descent.steps / preset.steps, budget.elapsed() / FIT_SHARE)
         if share >= min(next_check, 1.0):
@@ -114,11 +123,8 @@ def _descend(
             next_check = share + 1 / CHECKS
         if share >= 1:
             return True
-        indices = next(batches)
-        values = evaluate(spec, layers_of(descent.stacks), samples.coordinates(indices))
-        loss = squared_error(values, samples.targets(indices))
-        if not torch.isfinite(loss):
+        loss = samples.workers.gradients(error, next(batches), descent.stacks)
+        if not math.isfinite(loss):
             return False
-        loss.backward()
         optimiser.step(preset.rate * descent.rate_factor * cosine(share))
         descent.steps += 1

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+FLOOR = 1e-3
+"""Least scale of a direction, as a share of the root mean square over its matrix."""
+
 
 class Soap:
     """SOAP (Vyas et al. 2024) for parameters `[matrices, rows, columns]`, all matrices at once.
@@ -65,7 +68,9 @@ class _State:
         self.mean.lerp_(gradient, 1 - betas[0])
         self.square.lerp_(rotated.square(), 1 - betas[1])
         mean = self.left_basis.mT @ self.mean @ self.right_basis / (1 - betas[0] ** step)
-        scale = (self.square / (1 - betas[1] ** step)).sqrt_().add_(eps)
+        scale = (self.square / (1 - betas[1] ** step)).sqrt_()
+        # Directions that the gradient never takes hold nothing but rounding noise in both moments.
+        scale += FLOOR * scale.square().mean((-2, -1), keepdim=True).sqrt() + eps
         direction: Tensor = self.left_basis @ (mean / scale) @ self.right_basis.mT
         return direction
 

@@ -36,12 +36,12 @@ EFFORT = {
     1: Preset(steps=200, rounding_steps=10),
     2: Preset(steps=500, rounding_steps=20),
     3: Preset(steps=1000, rounding_steps=30),
-    4: Preset(steps=2000, rounding_steps=40),
-    5: Preset(steps=3500, rounding_steps=60),
-    6: Preset(steps=7000, rounding_steps=100),
-    7: Preset(steps=15000, rounding_steps=150),
-    8: Preset(steps=30000, rounding_steps=300),
-    9: Preset(steps=80000, rounding_steps=600),
+    4: Preset(steps=2000, rounding_steps=60),
+    5: Preset(steps=3500, rounding_steps=100),
+    6: Preset(steps=7000, rounding_steps=150),
+    7: Preset(steps=15000, rounding_steps=200),
+    8: Preset(steps=30000, rounding_steps=400),
+    9: Preset(steps=80000, rounding_steps=800),
 }
 """Effort 1..9; each needs about twice the time of the one before."""
 

@@ -15,10 +15,11 @@ from inrcodec.errors import TargetMissedError, UsageError
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.fitting.fit import Descent, fit, measure
 from inrcodec.fitting.presets import Preset, Settings
-from inrcodec.fitting.refine import Quantised, round_field
+from inrcodec.fitting.refine import STREAM_BITS, Quantised, round_field
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, quiet
 from inrcodec.fitting.stacks import layers_of
+from inrcodec.fitting.workers import working
 from inrcodec.signal import Signal
 
 BITS_PER_PARAMETER = 5.0
@@ -29,9 +30,6 @@ DB_PER_DOUBLING = 2.0
 
 PSNR_TOLERANCE = 0.05
 """How far under the asked PSNR, in dB, a field still counts as meeting it."""
-
-MIN_BITS = 300.0
-"""Of the first network that is tried for a PSNR."""
 
 MAX_WIDTH = 256
 
@@ -79,7 +77,7 @@ def architecture(bits: float, inputs: int, outputs: int) -> SirenSpec:
     """The network whose parameters fill `bits` at BITS_PER_PARAMETER."""
     parameters = bits / BITS_PER_PARAMETER
     smallest = SirenSpec(inputs, outputs, 0, 0)
-    if parameters < 2 * SirenSpec(inputs, outputs, 2, 4).parameter_count:
+    if bits < least_sine_bits(inputs, outputs):
         return smallest
     depth = 3 if parameters < 500 else 5 if parameters < 4000 else 10
     best = smallest
@@ -100,24 +98,36 @@ def fit_signal(
 ) -> list[FittedTrack]:
     """Fit every part of a signal so that the file, `fixed_bytes` of it given, meets the target."""
     device = chosen_device(settings.device)
+    with working(device) as workers:
+        samples = [Samples(part, device, settings.seed, workers) for part in parts]
+        return _fit_parts(parts, samples, settings, fixed_bytes, budget, progress)
+
+
+def _fit_parts(
+    parts: Sequence[Signal],
+    samples: Sequence[Samples],
+    settings: Settings,
+    fixed_bytes: int,
+    budget: Budget,
+    progress: Progress,
+) -> list[FittedTrack]:
     preset = settings.preset()
     bits = 8 * (settings.budget_bytes(parts[0].info.positions) - fixed_bytes)
     fitted = []
-    for index, part in enumerate(parts):
-        samples = Samples(part, device, settings.seed)
+    for index, (part, own_samples) in enumerate(zip(parts, samples, strict=True)):
+        axes, channels = len(part.info.axes), len(part.info.channels)
         share = 1.0 if len(parts) == 1 else ALPHA_SHARE if index else 1 - ALPHA_SHARE
         spec = None
         if settings.net is not None:
             depth, width = settings.layers()
             omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
-            spec = SirenSpec(len(part.info.axes), samples.channels, depth, width, omega_0)
+            spec = SirenSpec(axes, channels, depth, width, omega_0)
         goal = Goal(max(bits * share, 0.0), settings.psnr, settings.rate_weight, spec)
-        axes = len(part.info.axes)
         own = budget.part(share)
         if budget.interrupted:
             preset = replace(preset, steps=min(preset.steps, HURRIED_FIT_STEPS))
             own.interrupted = True
-        fitted.append(fit_track(samples, axes, goal, preset, settings.seed, own, progress))
+        fitted.append(fit_track(own_samples, axes, goal, preset, settings.seed, own, progress))
         budget.interrupted |= own.interrupted
     return fitted
 
@@ -132,6 +142,11 @@ def chosen_device(name: str) -> str:
         first = str(error).splitlines()[0]
         raise UsageError(f"device {name!r} cannot be used: {first}") from error
     return name
+
+
+def least_sine_bits(inputs: int, outputs: int) -> float:
+    """Bits below which an affine field serves better than sines."""
+    return BITS_PER_PARAMETER * SirenSpec(inputs, outputs, 3, 4).parameter_count
 
 
 def fit_track(
@@ -172,7 +187,7 @@ def fit_track(
 
 def floor_bits(spec: SirenSpec) -> float:
     """Bits below which rounding would only destroy: an affine field is kept accurate."""
-    return (16.0 if spec.depth == 0 else 2.0) * spec.parameter_count
+    return STREAM_BITS + (24.0 if spec.depth == 0 else 2.0) * spec.parameter_count
 
 
 def quantised_psnr(spec: SirenSpec, quantised: Quantised, samples: Samples) -> float:
@@ -203,9 +218,11 @@ def _fit_to_psnr(
     bits = samples.positions * 0.2 * 2 ** ((goal.psnr - 28.4) / DB_PER_DOUBLING)
     # More parameters than half the samples are no compression.
     most = 0.5 * BITS_PER_PARAMETER * samples.positions * samples.channels
+    least = least_sine_bits(axes, samples.channels)
+    most = max(most, least)
     tried: dict[SirenSpec, Descent] = {}
     for _ in range(1 if goal.spec else MAX_FITS):
-        spec = goal.spec or architecture(min(max(bits, MIN_BITS), most), axes, samples.channels)
+        spec = goal.spec or architecture(min(max(bits, least), most), axes, samples.channels)
         if spec in tried:
             break
         own = budget.part(0.7 / MAX_FITS)
@@ -255,7 +272,8 @@ def _round_to_psnr(
         noise = max(10 ** (-reached / 10) - 10 ** (-descent.best_psnr / 10), 1e-12)
         allowed = max(10 ** (-wanted / 10) - 10 ** (-descent.best_psnr / 10), noise / 64)
         change = 0.5 * math.log2(noise / allowed)
-        if abs(change) < 0.02 or not 2.0 < per_parameter + change < 16.0:
+        change = min(max(per_parameter + change, 2.0), 16.0) - per_parameter
+        if abs(change) < 0.02:
             break
         per_parameter += change
     good = [entry for entry in tried if entry[1] >= wanted - PSNR_TOLERANCE]

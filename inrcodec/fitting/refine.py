@@ -32,7 +32,7 @@ from inrcodec.fitting.stacks import layers_of, stacked
 CURVATURE_POINTS = 8192
 """Positions on which curvatures are measured."""
 
-STREAM_BITS = 64
+STREAM_BITS = 80
 """Symbol count and what the range coder adds at the end."""
 
 STEP_RATIO = 2**0.25
@@ -75,7 +75,7 @@ def round_field(
     """
     points = samples.coordinates(samples.some(CURVATURE_POINTS))
     layers = [layer.detach() for layer in layers]
-    sensitivity = sensitivities(spec, layers, points)
+    sensitivity = sensitivities(spec, layers, points, samples.workers)
     done: list[RoundedLayer] = []
     batches = samples.batches(preset.batch)
     for index in range(len(layers)):
@@ -114,11 +114,14 @@ def _tune(
     optimiser = Soap(free)
     hurried = budget.interrupted or budget.elapsed() > 1
     steps = min(preset.rounding_steps, HURRIED_STEPS) if hurried else preset.rounding_steps
+
+    def error(indices: Tensor) -> Tensor:
+        values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
+        return squared_error(values, samples.targets(indices))
+
     try:
         for step in range(steps):
-            indices = next(batches)
-            values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
-            squared_error(values, samples.targets(indices)).backward()
+            samples.workers.gradients(error, next(batches), free)
             optimiser.step(preset.rounding_rate * cosine(step / steps, TUNING_FLOOR))
     except KeyboardInterrupt:
         if budget.interrupted:

@@ -14,6 +14,7 @@ from inrcodec.coding.quantize import TensorRecipe, step_index, step_size
 from inrcodec.coding.weights import best_table, code_length
 from inrcodec.fields.field import FieldSpec
 from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_blocks
+from inrcodec.fitting.workers import Workers
 
 FIRST_LAYER_EASE = 3.0
 """log2 of how much coarser the first layer's steps are than its own curvature asks for.
@@ -23,7 +24,7 @@ The layers after it, still free when it is rounded, make up for almost all of it
 
 SENSITIVITY_BLOCKS = 8
 
-RECIPE_BITS = 6
+RECIPE_BITS = 14
 """What a recipe costs on average."""
 
 ENTROPY_OF_GAUSSIAN = 0.5 * math.log2(2 * math.pi * math.e)
@@ -55,11 +56,12 @@ class RoundedLayer:
 
 
 def sensitivities(
-    spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor
+    spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor, workers: Workers
 ) -> list[Sensitivity]:
     """Of every layer, when the parameters rounded later in the same layer are free to adapt."""
-    found = []
-    for index, layer in enumerate(layers):
+
+    def of_layer(index: int) -> Sensitivity:
+        layer = layers[index]
         ease = 4.0**FIRST_LAYER_EASE if index == 0 and len(layers) > 1 else 1.0
         blocks = row_blocks(*layer.shape)
         # Only the mean is wanted: a few blocks of a wide layer give it.
@@ -67,10 +69,9 @@ def sensitivities(
         curvatures = layer_curvatures(spec, layers, index, coordinates, blocks)
         costs = np.concatenate([1 / np.diagonal(feedback_matrix(c)) ** 2 for c in curvatures])
         costs = costs.reshape(-1, layer.shape[1])
-        found.append(
-            Sensitivity(float(costs[:, :-1].mean()) / ease, float(costs[:, -1].mean()) / ease)
-        )
-    return found
+        return Sensitivity(float(costs[:, :-1].mean()) / ease, float(costs[:, -1].mean()) / ease)
+
+    return workers.map(of_layer, range(len(layers)))
 
 
 def scale_for_lambda(rate_weight: float, positions: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inrcodec.fitting.workers import Workers
 from inrcodec.signal import Signal
 
 SHUFFLE_LIMIT = 2**24
@@ -15,9 +16,15 @@ SHUFFLE_LIMIT = 2**24
 
 
 class Samples:
-    """The samples of a signal on a device, drawn in random order from a seeded generator."""
+    """The samples of a signal on a device, drawn in random order from a seeded generator.
 
-    def __init__(self, signal: Signal, device: str, seed: int) -> None:
+    `workers` are the cores that whatever is computed of them may use.
+    """
+
+    def __init__(
+        self, signal: Signal, device: str, seed: int, workers: Workers | None = None
+    ) -> None:
+        self.workers = workers or Workers()
         info = signal.info
         self.positions = info.positions
         self.channels = len(info.channels)
@@ -45,7 +52,7 @@ class Samples:
         return (self._values[indices].to(torch.float32) - self._low) / self._span
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """Endless index arrays; every position comes once before any comes twice."""
+        """Endless index arrays; within a pass over the signal no position comes twice."""
         size = min(size, self.positions)
         while self.positions > SHUFFLE_LIMIT:
             yield torch.randint(

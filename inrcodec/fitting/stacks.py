@@ -30,7 +30,8 @@ def initial_stacks(
             layer[:, -1] *= 1 / math.sqrt(inputs)
         else:
             layer *= hidden_scale * math.sqrt(6 / inputs) / spec.omega_0
-        layers.append(layer)
+        # An affine field has no symmetry to break, and flat pictures should stay flat.
+        layers.append(layer if spec.depth else torch.zeros_like(layer))
     return stacked(layers)
 
 
