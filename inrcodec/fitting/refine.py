@@ -78,6 +78,7 @@ def round_field(
     sensitivity = sensitivities(spec, layers, points, samples.workers)
     done: list[RoundedLayer] = []
     batches = samples.batches(preset.batch)
+    begun = min(budget.elapsed(), 1.0)
     for index in range(len(layers)):
         left = math.inf
         if bits is not None:
@@ -95,7 +96,8 @@ def round_field(
         layers[index] = torch.as_tensor(rounded.values, device=samples.device)
         progress("round", (index + 1) / len(layers), math.nan)
         if index + 1 < len(layers):
-            layers = _tune(spec, layers, index + 1, samples, batches, preset, budget)
+            until = begun + (1 - begun) * (index + 1) / len(layers)
+            layers = _tune(spec, layers, index + 1, samples, batches, preset, budget, until)
     return _named_symbols(done)
 
 
@@ -107,22 +109,30 @@ def _tune(
     batches: Iterator[Tensor],
     preset: Preset,
     budget: Budget,
+    until: float,
 ) -> list[Tensor]:
-    """Let the layers from `frozen` on make up for the rounding of those before."""
+    """Let the layers from `frozen` on make up for the rounding of those before.
+
+    Ends when the budget has come to `until`, but not before a few steps were made.
+    """
     fixed = list(layers[:frozen])
     free = [stack.requires_grad_() for stack in stacked(layers[frozen:])]
     optimiser = Soap(free)
-    hurried = budget.interrupted or budget.elapsed() > 1
-    steps = min(preset.rounding_steps, HURRIED_STEPS) if hurried else preset.rounding_steps
+    begun, step, share = budget.elapsed(), 0, 0.0
+    few = min(preset.rounding_steps, HURRIED_STEPS)
 
     def error(indices: Tensor) -> Tensor:
         values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
         return squared_error(values, samples.targets(indices))
 
     try:
-        for step in range(steps):
+        while share < 1:
             samples.workers.gradients(error, next(batches), free)
-            optimiser.step(preset.rounding_rate * cosine(step / steps, TUNING_FLOOR))
+            optimiser.step(preset.rounding_rate * cosine(share, TUNING_FLOOR))
+            step += 1
+            spent = (budget.elapsed() - begun) / max(until - begun, 1e-9) if budget.seconds else 0.0
+            hurried = budget.interrupted or spent > step / few
+            share = step / few if hurried else max(step / preset.rounding_steps, spent)
     except KeyboardInterrupt:
         if budget.interrupted:
             raise
