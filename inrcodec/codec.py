@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float, float], None]
 """Called with a stage, the share of it that is done, and the PSNR in dB so far (NaN: unknown)."""
 
+MAX_SCALE = 2**20
+
 FILE_BYTES, TRACK_BYTES = 18, 26
 """Most bytes of the container for a picture: of the file, and of each of its tracks."""
 
@@ -64,9 +66,13 @@ def encode(
 
     `source` is an array (`[height, width]` or `[height, width, 1..4]`), a Signal, or a picture file
     as a path, bytes or a file object; `keep` names the metadata to keep of a picture file. All
-    other arguments are those of `inrcodec.fitting.presets.Settings`. Raises InrcodecError.
+    other arguments are those of `inrcodec.fitting.presets.Settings`. Raises InrcodecError. To get
+    the best so far after a Ctrl-C, use `encode_signal`.
     """
-    return encode_signal(as_signal(source, keep), Settings(**settings)).data
+    encoded = encode_signal(as_signal(source, keep), Settings(**settings))
+    if encoded.interrupted:
+        raise KeyboardInterrupt
+    return encoded.data
 
 
 def encode_signal(signal: Signal, settings: Settings, progress: Progress | None = None) -> Encoded:
@@ -91,9 +97,9 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
     data = pack(header, [*sections, *extra])
 
     limit = settings.hard_limit(signal.info.positions)
-    if limit is not None and len(data) > limit and not budget.interrupted:
+    if limit is not None and len(data) > limit:
         raise TargetMissedError(
-            f"size: {limit} bytes asked, {len(data)} is the least for this signal and network; "
+            f"size: {limit} bytes asked, {len(data)} reached with net {fitted[0].spec.net}; "
             "give a larger target or a smaller --net"
         )
     reached = _proved(data, signal, fitted)
@@ -145,8 +151,8 @@ def decode(
 
 def scaled_size(lattice: Sequence[int], scale: float) -> tuple[int, ...]:
     """Every axis times `scale`, rounded, at least 1."""
-    if not 0 < scale <= 2**20:
-        raise UsageError(f"scale {scale}: a number above 0 is needed")
+    if not 0 < scale <= MAX_SCALE:
+        raise UsageError(f"scale {scale}: a number above 0 and up to {MAX_SCALE:,} is needed")
     return tuple(max(1, round(size * scale)) for size in lattice)
 
 

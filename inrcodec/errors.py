@@ -55,10 +55,6 @@ class UnsupportedError(InrcodecError):
     exit_code = ExitCode.UNSUPPORTED
 
 
-class MissingBaseError(UnsupportedError):
-    """The file was coded relative to a base that is not installed."""
-
-
 class OutputExistsError(InrcodecError):
     """The output is there already and overwriting was not asked for."""
 

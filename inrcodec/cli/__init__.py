@@ -15,6 +15,7 @@ from inrcodec import __version__
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
 from inrcodec.cli.streams import finish_stdout, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
+from inrcodec.fields.siren import COIN_NETS
 from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
@@ -195,7 +196,7 @@ def _encode_words(words: _Command) -> None:
     )
     add("--bpp", type=float, metavar="X", help="bits per pixel of the whole file, at most")
     add("--target-size", type=_count, metavar="N", help="bytes of the file, at most; 12k, 1.5M")
-    add("--psnr", type=float, metavar="DB", help="PSNR in dB, at least")
+    add("--psnr", type=float, metavar="DB", help="PSNR in dB, within 0.05")
     add("--lossless", action="store_true", help="refused: no field can do it yet")
     add = words.add_argument
     efforts = f"{min(EFFORT)}..{max(EFFORT)}"
@@ -208,8 +209,9 @@ def _encode_words(words: _Command) -> None:
     kept = ("icc", "all", "none")
     add("--metadata", choices=kept, default="icc", help="what to keep of a picture's (icc)")
     add = words.add_argument_group("for experiments").add_argument
+    coin = ", ".join(COIN_NETS)
     add("--kind", metavar="NAME", help="kind of field (siren)")
-    add("--net", metavar="DxW", help="sine layers x width, as in 10x28")
+    add("--net", metavar="DxW", help=f"sine layers x width; COIN's are {coin}")
     add("--omega", type=float, dest="omega_0", metavar="W", help="frequency of the sines (30)")
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
     about = "squared error that a bit per pixel is worth"

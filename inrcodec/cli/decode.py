@@ -117,7 +117,7 @@ def _read_points(args: argparse.Namespace) -> NDArray[np.floating[Any]]:
     try:
         points = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{args.at}: not an intact .npy file ({error})") from error
+        raise InputError(f"{args.at}: not an intact .npy file of numbers") from error
     if not isinstance(points, np.ndarray) or points.dtype.kind not in "iuf":
         raise InputError(f"{args.at}: not a .npy file of numbers; give an array [points, 2]")
     return points

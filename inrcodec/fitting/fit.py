@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ CHECK_POINTS = 2**16
 """Positions on which the quality is measured."""
 
 MAX_RESTARTS = 3
+
+_log = logging.getLogger("inrcodec")
 
 
 @dataclass
@@ -88,6 +91,8 @@ def fit(
                 break
             descent.stacks = [s.clone().requires_grad_() for s in descent.best]
             descent.rate_factor /= 2
+        else:
+            _log.warning("the fit diverged %d times; the best state before is used", MAX_RESTARTS)
     except KeyboardInterrupt:
         budget.interrupted = True
         descent.keep(measure(spec, layers_of(descent.stacks), samples, samples.some(CHECK_POINTS)))

@@ -78,6 +78,8 @@ class Settings:
         ]
         if len(targets) > 1:
             raise UsageError(f"{' and '.join(targets)}: one target at a time")
+        if self.rate_weight is not None and targets not in ([], ["quality"]):
+            raise UsageError(f"rate_weight (--lambda) and {targets[0]}: one of them at a time")
         _within("quality", self.quality, 0, 100)
         _within("effort", self.effort, min(EFFORT), max(EFFORT))
         _within("psnr", self.psnr, 1, 100)

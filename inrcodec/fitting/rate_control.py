@@ -58,6 +58,12 @@ class Goal:
     psnr: float | None = None
     rate_weight: float | None = None
     spec: SirenSpec | None = None
+    omega_0: float = 30.0
+
+    def architecture(self, bits: float, inputs: int, outputs: int) -> SirenSpec:
+        """The network asked for, else the one that fills `bits`."""
+        chosen = self.spec or architecture(bits, inputs, outputs)
+        return replace(chosen, omega_0=self.omega_0)
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,11 @@ def _fit_parts(
     for index, (part, own_samples) in enumerate(zip(parts, samples, strict=True)):
         axes, channels = len(part.info.axes), len(part.info.channels)
         share = 1.0 if len(parts) == 1 else ALPHA_SHARE if index else 1 - ALPHA_SHARE
+        omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
         spec = None
         if settings.net is not None:
-            depth, width = settings.layers()
-            omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
-            spec = SirenSpec(axes, channels, depth, width, omega_0)
-        goal = Goal(max(bits * share, 0.0), settings.psnr, settings.rate_weight, spec)
+            spec = SirenSpec(axes, channels, *settings.layers(), omega_0)
+        goal = Goal(max(bits * share, 0.0), settings.psnr, settings.rate_weight, spec, omega_0)
         own = budget.part(share)
         if budget.interrupted:
             preset = replace(preset, steps=min(preset.steps, HURRIED_FIT_STEPS))
@@ -161,7 +166,7 @@ def fit_track(
     """Fit, round and entropy-model one track. Raises TargetMissedError for a PSNR out of reach."""
     if goal.psnr is not None:
         return _fit_to_psnr(samples, axes, goal, preset, seed, budget, progress)
-    spec = goal.spec or architecture(goal.bits, axes, samples.channels)
+    spec = goal.architecture(goal.bits, axes, samples.channels)
     descent = fit(spec, samples, preset, seed, budget, progress)
     layers = layers_of(descent.best)
     float_psnr = measure(spec, layers, samples, samples.some(samples.positions))
@@ -222,7 +227,7 @@ def _fit_to_psnr(
     most = max(most, least)
     tried: dict[SirenSpec, Descent] = {}
     for _ in range(1 if goal.spec else MAX_FITS):
-        spec = goal.spec or architecture(min(max(bits, least), most), axes, samples.channels)
+        spec = goal.architecture(min(max(bits, least), most), axes, samples.channels)
         if spec in tried:
             break
         own = budget.part(0.7 / MAX_FITS)
@@ -285,4 +290,5 @@ def _round_to_psnr(
         )
     smallest = min(good, key=lambda entry: entry[0], default=None)
     chosen = smallest or max(tried, key=lambda entry: entry[1])
-    return FittedTrack(spec, chosen[2], descent.steps, descent.best_psnr)
+    float_psnr = measure(spec, layers, samples, samples.some(samples.positions))
+    return FittedTrack(spec, chosen[2], descent.steps, float_psnr)

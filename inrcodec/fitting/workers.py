@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from inrcodec.query.threads import WhileAnyone
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -18,8 +20,8 @@ class Workers:
     """Threads that each compute on one core.
 
     torch would split every small operation over the cores, and wait for the slowest some hundred
-    times a step: on a machine with anything else to do a step then takes a hundred times as long.
-    Here the cores meet once a step.
+    times a step: on a machine with anything else to do that takes many times as long. Here the
+    cores meet once a step.
     """
 
     def __init__(self, pool: ThreadPoolExecutor | None = None, count: int = 1) -> None:
@@ -53,15 +55,22 @@ class Workers:
         return total
 
 
+def _one_thread() -> int:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return threads
+
+
+_serial_torch = WhileAnyone(_one_thread, torch.set_num_threads)
+
+
 @contextmanager
 def working(device: str) -> Iterator[Workers]:
-    """As many workers as torch has threads now; one on a GPU, which needs no help."""
-    threads = torch.get_num_threads()
-    count = threads if device == "cpu" else 1
-    torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield Workers(pool if count > 1 else None, count)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+    """As many workers as torch has threads; one on a GPU, which needs no help."""
+    with _serial_torch() as threads:
+        count = threads if device == "cpu" else 1
+        pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            yield Workers(pool if count > 1 else None, count)
+        finally:
+            pool.shutdown(cancel_futures=True)

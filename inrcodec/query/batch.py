@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
 from inrcodec.query.kernels import reference
-from inrcodec.query.render import check_work, from_field_values, point_coordinates
+from inrcodec.query.render import check_cost, from_field_values, point_coordinates
 from inrcodec.query.view import SignalView
 
 
@@ -22,6 +22,7 @@ def query_many(
 
     `points` is `[points, axes]`, the same for all, or `[views, points, axes]`. Fields of one
     architecture become one stack of matrices, so that many small ones cost as much as one large.
+    Each view's limits hold for its own values.
     """
     points = np.asarray(points, np.float64)
     if points.ndim == 2:
@@ -32,7 +33,7 @@ def query_many(
     for index, view in enumerate(views):
         for place, layer in enumerate(view.layers):
             coordinates = point_coordinates(layer.info, points[index])
-            check_work([layer.field], [len(coordinates)], view.limits)
+            check_cost([layer.field], len(coordinates), len(coordinates), view.limits)
             groups[layer.field.spec].append((index, place, layer, coordinates))
     parts: list[dict[int, NDArray[np.float32]]] = [{} for _ in views]
     for spec, members in groups.items():

@@ -49,12 +49,11 @@ def render(
     points of its cell, at least as dense as the native lattice. Any window equals the same window
     of the whole render, bit for bit.
     """
-    size = tuple(info.lattice if size is None else size)
-    window = [(0, cells) for cells in size] if window is None else window
-    factors = [math.ceil(native / cells) for native, cells in zip(info.lattice, size, strict=True)]
-    size = [cells * k for cells, k in zip(size, factors, strict=True)]
-    window = [(start * k, stop * k) for (start, stop), k in zip(window, factors, strict=True)]
-    check_work([field], [stop - start for start, stop in window], limits)
+    coarse = tuple(info.lattice if size is None else size)
+    window = [(0, cells) for cells in coarse] if window is None else window
+    size, window = fine_window(info, coarse, window)
+    factors = [fine // cells for fine, cells in zip(size, coarse, strict=True)]
+    check_work([field], size, window, limits)
     if math.prod(factors) == 1:
         out = np.empty([*(stop - start for start, stop in window), field.spec.outputs], info.dtype)
         for place, values in _tiles(field, info, size, window):
@@ -169,18 +168,42 @@ def sample_points(
 ) -> Floats:
     """Values `[points, channels]` at lattice positions, in the unit of the samples."""
     coordinates = point_coordinates(info, points)
-    check_work([field], [len(coordinates)], limits)
+    check_cost([field], len(coordinates), len(coordinates), limits)
     return from_field_values(reference.evaluate_chunks(field, coordinates), info)
 
 
-def check_work(fields: Sequence[Field], size: Sequence[int], limits: Limits) -> None:
-    """Raise LimitError if evaluating `size` positions asks for too much memory or arithmetic."""
+def fine_window(
+    info: SignalInfo, size: Sequence[int], window: Window
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """The lattice that is computed for one of `size`, at least as dense as the native, and the
+    window in it.
+    """
+    factors = [math.ceil(native / cells) for native, cells in zip(info.lattice, size, strict=True)]
+    fine = [cells * k for cells, k in zip(size, factors, strict=True)]
+    return fine, [(start * k, stop * k) for (start, stop), k in zip(window, factors, strict=True)]
+
+
+def check_work(
+    fields: Sequence[Field], size: Sequence[int], window: Window, limits: Limits
+) -> None:
+    """Raise LimitError if computing a window asks for too much memory or arithmetic.
+
+    Samples count in the window, arithmetic in the whole tiles that cover it.
+    """
+    samples = math.prod(stop - start for start, stop in window)
+    computed = 1 if samples else 0
+    for (start, stop), edge in zip(window, tile_shape(size), strict=True):
+        computed *= (math.ceil(stop / edge) - start // edge) * edge
+    check_cost(fields, samples, computed, limits)
+
+
+def check_cost(fields: Sequence[Field], values: int, computed: int, limits: Limits) -> None:
+    """Raise LimitError if keeping `values` positions, or computing `computed`, is too much."""
     outputs = sum(field.spec.outputs for field in fields)
     macs = sum(field.spec.macs_per_sample for field in fields)
-    positions = math.prod(size)
     for what, asked, allowed in (
-        ("output samples", positions * outputs, limits.samples),
-        ("multiply-accumulates", positions * macs, limits.macs),
+        ("output samples", values * outputs, limits.samples),
+        ("multiply-accumulates", computed * macs, limits.macs),
     ):
         if asked > allowed:
             raise LimitError(what, asked, allowed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,14 @@ from numpy.typing import NDArray
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
-from inrcodec.query.render import Samples, Window, check_work, render, sample_points
+from inrcodec.query.render import (
+    Samples,
+    Window,
+    check_work,
+    fine_window,
+    render,
+    sample_points,
+)
 from inrcodec.signal import Signal, SignalInfo
 
 
@@ -64,14 +70,10 @@ class SignalView:
         """
         lattice = self._checked_size(size)
         window = _checked_window(window, lattice)
-        cells = [
-            (stop - start) * math.ceil(native / asked)
-            for (start, stop), native, asked in zip(window, self.info.lattice, lattice, strict=True)
-        ]
-        check_work([layer.field for layer in self.layers], cells, self.limits)
+        size, fine = fine_window(self.info, lattice, window)
+        check_work([layer.field for layer in self.layers], size, fine, self.limits)
         parts = [
-            render(layer.field, layer.info, lattice, _checked_window(window, lattice), self.limits)
-            for layer in self.layers
+            render(layer.field, layer.info, lattice, window, self.limits) for layer in self.layers
         ]
         return np.concatenate(parts, axis=-1)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.fields.field import Field
+from inrcodec.query.threads import serial_blas
 
 Floats = NDArray[np.float32]
 
@@ -30,7 +31,8 @@ def evaluate(field: Field, coordinates: Floats) -> Floats:
 
     Parameters and coordinates may carry a leading batch axis: `[fields, points, inputs]`.
     """
-    values: Floats = field.spec.evaluate(field.parameters, coordinates, _linear, _sin)
+    with serial_blas():
+        values: Floats = field.spec.evaluate(field.parameters, coordinates, _linear, _sin)
     return values
 
 
