@@ -19,12 +19,13 @@ from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.files.arrays import from_array
 from inrcodec.fitting import samples as samples_module
+from inrcodec.fitting.architecture import architecture
 from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_blocks
 from inrcodec.fitting.fit import evaluate, fit, measure
 from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import EFFORT, Preset, Settings
-from inrcodec.fitting.rate_control import architecture, quantised_psnr
+from inrcodec.fitting.rate_control import quantised_psnr
 from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.rounding import (
     RoundedLayer,

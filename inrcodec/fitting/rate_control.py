@@ -13,25 +13,26 @@ from inrcodec.coding.quantize import dequantize
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import TargetMissedError, UsageError
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.fitting.architecture import (
+    BITS_PER_PARAMETER,
+    architecture,
+    floor_bits,
+    least_sine_bits,
+)
 from inrcodec.fitting.fit import Descent, fit, measure
 from inrcodec.fitting.presets import Preset, Settings
-from inrcodec.fitting.refine import STREAM_BITS, Quantised, round_field
+from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, quiet
 from inrcodec.fitting.stacks import layers_of
 from inrcodec.fitting.workers import working
 from inrcodec.signal import Signal
 
-BITS_PER_PARAMETER = 5.0
-"""Where fewer bits for each of more parameters stops to pay (docs/experiments.md)."""
-
 DB_PER_DOUBLING = 2.0
 """PSNR that twice the parameters bring, as on Kodak for COIN's five networks."""
 
 PSNR_TOLERANCE = 0.05
 """How far under the asked PSNR, in dB, a field still counts as meeting it."""
-
-MAX_WIDTH = 256
 
 ALPHA_SHARE = 0.15
 """Part of the bits, and of a time limit, that an alpha channel gets."""
@@ -77,22 +78,6 @@ class FittedTrack:
     quantised: Quantised
     steps: int
     float_psnr: float
-
-
-def architecture(bits: float, inputs: int, outputs: int) -> SirenSpec:
-    """The network whose parameters fill `bits` at BITS_PER_PARAMETER."""
-    parameters = bits / BITS_PER_PARAMETER
-    smallest = SirenSpec(inputs, outputs, 0, 0)
-    if bits < least_sine_bits(inputs, outputs):
-        return smallest
-    depth = 3 if parameters < 500 else 5 if parameters < 4000 else 10
-    best = smallest
-    for width in range(4, MAX_WIDTH + 1):
-        candidate = SirenSpec(inputs, outputs, depth, width)
-        if candidate.parameter_count > parameters:
-            break
-        best = candidate
-    return best
 
 
 def fit_signal(
@@ -149,11 +134,6 @@ def chosen_device(name: str) -> str:
     return name
 
 
-def least_sine_bits(inputs: int, outputs: int) -> float:
-    """Bits below which an affine field serves better than sines."""
-    return BITS_PER_PARAMETER * SirenSpec(inputs, outputs, 3, 4).parameter_count
-
-
 def fit_track(
     samples: Samples,
     axes: int,
@@ -188,11 +168,6 @@ def fit_track(
         asked -= excess
         quantised = rounded(bits=asked)
     return FittedTrack(spec, quantised, descent.steps, float_psnr)
-
-
-def floor_bits(spec: SirenSpec) -> float:
-    """Bits below which rounding would only destroy: an affine field is kept accurate."""
-    return STREAM_BITS + (24.0 if spec.depth == 0 else 2.0) * spec.parameter_count
 
 
 def quantised_psnr(spec: SirenSpec, quantised: Quantised, samples: Samples) -> float:
