@@ -25,7 +25,7 @@ def fit_coin(signal: Signal, net: str, steps: int, batch: int = 16384) -> tuple[
     with working("cpu") as workers:
         samples = Samples(signal, "cpu", 0, workers)
         spec = SirenSpec(len(signal.info.axes), samples.channels, depth, width)
-        start = initial_stacks(spec, torch.Generator().manual_seed(0), 1.0, 1.0)
+        start = initial_stacks(spec, torch.Generator().manual_seed(0), 1.0)
         stacks = [stack.requires_grad_() for stack in start]
         optimiser = torch.optim.Adam(stacks)
         batches = samples.batches(batch)

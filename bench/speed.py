@@ -75,7 +75,7 @@ def _table(seconds: Mapping[str, float]) -> Table:
 
 def start() -> Stacks:
     """SIREN's random weights."""
-    return initial_stacks(SPEC, torch.Generator().manual_seed(0), 1.0, 1.0)
+    return initial_stacks(SPEC, torch.Generator().manual_seed(0), 1.0)
 
 
 def samples() -> Samples:

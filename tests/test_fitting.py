@@ -52,7 +52,7 @@ def random_layers(
     spec: SirenSpec, seed: int, dtype: torch.dtype = torch.float32
 ) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [layer.to(dtype) for layer in layers_of(initial_stacks(spec, generator, 1.0, 1.0))]
+    return [layer.to(dtype) for layer in layers_of(initial_stacks(spec, generator, 1.0))]
 
 
 def random_points(count: int, axes: int, seed: int, low: float = -1.0) -> torch.Tensor:

@@ -27,8 +27,6 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from inrcodec.errors import InputError, LimitError, UsageError
 from inrcodec.files.images import (
     FORMATS,
-    SUFFIXES,
-    image_format,
     image_mode,
     read_image,
     write_array,
@@ -594,15 +592,6 @@ def test_threads_leave_warnings_as_they_were() -> None:
 
 
 # Writing
-
-
-def test_suffixes() -> None:
-    for suffix, fmt in SUFFIXES.items():
-        assert image_format(f"folder.x/photo{suffix.upper()}") == fmt
-        assert image_format(Path("photo" + suffix)) == fmt
-    for name in ("photo.gif", "photo", ".png", "photo.inrc"):
-        with pytest.raises(UsageError, match=r"unknown picture suffix.*\.png"):
-            image_format(name)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -113,16 +112,6 @@ def read_image(
         value_range=full_range(dtype),
     )
     return Signal(samples, info, metadata)
-
-
-def image_format(path: StrPath) -> str:
-    """Name of the format that the suffix of `path` stands for. Raises UsageError if none."""
-    suffix = Path(path).suffix
-    try:
-        return SUFFIXES[suffix.lower()]
-    except KeyError:
-        known = ", ".join(sorted(SUFFIXES))
-        raise UsageError(f"{path}: unknown picture suffix {suffix!r}; use one of {known}") from None
 
 
 def image_mode(info: SignalInfo, format: str) -> str:  # noqa: A002

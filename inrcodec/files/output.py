@@ -51,9 +51,7 @@ def check_output(path: StrPath, overwrite: bool, *, inputs: Iterable[StrPath] = 
             if any(_is_same(state, source) for source in inputs):
                 raise UsageError(f"{path}: is the input too; choose another output")
             if not overwrite:
-                raise OutputExistsError(
-                    f"{path}: exists already; give -f (overwrite=True) to replace it"
-                )
+                raise OutputExistsError(f"{path}: exists already; replaced only with -f")
         if os.fspath(path).endswith(os.sep):
             raise OutputError(f"{path}: names a folder; name a file")
         folder = Path(path).resolve().parent

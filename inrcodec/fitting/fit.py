@@ -81,7 +81,7 @@ def fit(
     goes back to the best state and on at half the rate.
     """
     generator = torch.Generator().manual_seed(seed)
-    start = initial_stacks(spec, generator, preset.first_scale, preset.hidden_scale)
+    start = initial_stacks(spec, generator, preset.first_scale)
     start[-1][-1, :, -1] = samples.targets(samples.some(CHECK_POINTS)).mean(0) - OUTPUT_CENTRE
     start = [stack.to(samples.device) for stack in start]
     descent = Descent([stack.clone().requires_grad_() for stack in start], best=start)

@@ -16,7 +16,7 @@ class Preset:
 
     `steps` of the float fit, then `rounding_steps` after each rounded layer; `batch` coordinates a
     step; `rate` and `rounding_rate` are the peaks of the two cosine schedules. Weights start at
-    SIREN's scale times `first_scale` in the first layer and `hidden_scale` in the others.
+    SIREN's scale, in the first layer times `first_scale`.
     """
 
     steps: int
@@ -25,7 +25,6 @@ class Preset:
     rate: float = 2e-3
     rounding_rate: float = 5e-5
     first_scale: float = 0.75
-    hidden_scale: float = 1.0
 
 
 DEFAULT_EFFORT = 5

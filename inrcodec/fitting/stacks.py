@@ -15,11 +15,9 @@ Stacks = list[Tensor]
 """One tensor `[layers, outputs, inputs + 1]` per run of layers of equal shape."""
 
 
-def initial_stacks(
-    spec: FieldSpec, generator: torch.Generator, first_scale: float, hidden_scale: float
-) -> Stacks:
-    """Random start: SIREN's (Sitzmann et al. 2020, section 3.2) with the first layer's and the
-    others' weights scaled by `first_scale` and `hidden_scale`.
+def initial_stacks(spec: FieldSpec, generator: torch.Generator, first_scale: float) -> Stacks:
+    """Random start: SIREN's (Sitzmann et al. 2020, section 3.2), the first layer's weights times
+    `first_scale`.
     """
     layers = []
     for index, tensor in enumerate(t for t in spec.tensors() if t.role == "weight"):
@@ -29,7 +27,7 @@ def initial_stacks(
             layer[:, :-1] *= first_scale / inputs
             layer[:, -1] *= 1 / math.sqrt(inputs)
         else:
-            layer *= hidden_scale * math.sqrt(6 / inputs) / spec.omega_0
+            layer *= math.sqrt(6 / inputs) / spec.omega_0
         # An affine field has no symmetry to break, and flat pictures should stay flat.
         layers.append(layer if spec.depth else torch.zeros_like(layer))
     return stacked(layers)

@@ -1,0 +1,1 @@
+"""The rivals, and this project's own kinds, behind one interface: `codec.Codec`."""

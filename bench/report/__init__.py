@@ -1,0 +1,1 @@
+"""The report of a bench run: tables, plots and one page."""
