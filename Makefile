@@ -6,13 +6,16 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo bench bench-compressai test lint format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## encode, decode and compare a picture: make demo [IMAGE=path]
 	$(BIN)/python -m bench.demo $(IMAGE)
+
+bench: $(READY) ## the quick comparison with other codecs: make bench [IMAGES=folder]
+	$(BIN)/python -m bench run $(if $(IMAGES),--images $(IMAGES))
 
 test: lint ## every check, then the tests
 	$(BIN)/python -m pytest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,3 +47,28 @@ class Codec:
     device: str = "cpu"
     slow: bool = False
     """Whether an encode takes minutes; such rows run last."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A codec that can be asked for, before any of its libraries is imported.
+
+    `line` says in a few words what it is and what its setting means. A `pattern` (whole names, as a
+    regular expression) stands for many codecs, which `name` then shows in general. `load` gets the
+    name asked for and raises CodecMissingError where the codec cannot run.
+    """
+
+    name: str
+    line: str
+    load: Callable[[str], Codec]
+    pattern: str | None = None
+
+
+def library(module: str, package: str, codec: str) -> ModuleType:
+    """An optional library; CodecMissingError where it cannot be imported."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError)
+        why = "is not installed" if absent else f"cannot be imported ({error})"
+        raise CodecMissingError(f"{codec}: {package} {why}: pip install {package}") from None
