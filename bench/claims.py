@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.coin import fit_coin
+from bench.codecs.coin import fit_coin
 from inrcodec.codec import as_signal, decode, encode_signal, info
 from inrcodec.fitting.presets import Settings
 from inrcodec.query.quality import psnr
@@ -59,14 +59,14 @@ def rate(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
 def coin(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
     """Rate of a 10x28 field at the PSNR of a COIN-style fp16 run of as many steps, 10x28."""
     settings = Settings(effort=arguments.effort)
-    theirs, wanted = fit_coin(signal, "10x28", settings.preset().steps)
-    result = encode_signal(signal, Settings(psnr=wanted, net="10x28", effort=arguments.effort))
+    rival = fit_coin(signal, "10x28", settings.preset().steps)
+    result = encode_signal(signal, Settings(psnr=rival.psnr, net="10x28", effort=arguments.effort))
     return {
-        "coin_bpp": theirs,
-        "coin_psnr": wanted,
+        "coin_bpp": rival.bpp,
+        "coin_psnr": rival.psnr,
         "bpp": result.bpp,
         "psnr": result.psnr,
-        "ratio": result.bpp / theirs,
+        "ratio": result.bpp / rival.bpp,
         "net": result.net,
         "seconds": result.seconds,
     }

@@ -5,14 +5,20 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 Key = tuple[str, float, str]
 """Codec, setting, image."""
+
+NOT_FINITE = ("inf", "-inf", "nan")
+"""Text in the place of numbers that JSON lacks, such as the PSNR of a lossless picture."""
 
 _log = logging.getLogger("bench")
 
@@ -61,21 +67,55 @@ class Row:
         return self.codec, self.setting, self.image
 
 
+def _types(hint: Any) -> tuple[type, ...]:
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    types = tuple(get_origin(part) or part for part in parts)
+    return (*types, int) if float in types else types
+
+
+_TYPES = {name: _types(hint) for name, hint in get_type_hints(Row).items()}
+"""What JSON may hold for each field of a row."""
+
+
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, the last of each key; lines that are none are left out with a warning."""
     rows: dict[Key, Row] = {}
     if not path.exists():
         return []
-    known = {each.name for each in fields(Row)}
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         try:
-            values: dict[str, Any] = json.loads(line)
-            row = Row(**{name: value for name, value in values.items() if name in known})
-        except (ValueError, TypeError, AttributeError):
+            row = _from_json(line)
+        except (ValueError, TypeError, AttributeError, RecursionError):
             _log.warning("%s: line %d is no row (half written?); left out", path, number)
             continue
         rows[row.key] = row
     return list(rows.values())
+
+
+def _to_json(row: Row) -> str:
+    values = asdict(row)
+    values["notes"] = {name: _plain(value) for name, value in row.notes.items()}
+    return json.dumps({name: _plain(v) for name, v in values.items()}, allow_nan=False)
+
+
+def _from_json(line: str) -> Row:
+    values: dict[str, Any] = json.loads(line)
+    # Names that a newer version has added are left out.
+    values = {name: _restored(v, _TYPES[name]) for name, v in values.items() if name in _TYPES}
+    for name, value in values.items():
+        if type(value) not in _TYPES[name]:
+            raise TypeError(f"{name}: {value!r}")
+    notes = values.get("notes", {})
+    values["notes"] = {name: _restored(value, (float,)) for name, value in notes.items()}
+    return Row(**values)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _restored(value: Any, types: tuple[type, ...]) -> Any:
+    return float(value) if float in types and value in NOT_FINITE else value
 
 
 @contextmanager
@@ -88,9 +128,9 @@ def appending(path: Path) -> Iterator[RowFile]:
     with path.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise RowsBusyError(
-                f"{path}: another bench is writing it; wait, or choose another --rows"
+                f"{path}: another bench is writing it; wait, or choose another --out"
             ) from None
         yield RowFile(file)
 
@@ -108,5 +148,6 @@ class RowFile:
 
     def append(self, row: Row) -> None:
         """Write one row."""
-        self._file.write((json.dumps(asdict(row)) + "\n").encode())
+        self._file.write((_to_json(row) + "\n").encode())
         self._file.flush()
+        os.fsync(self._file.fileno())

@@ -1,200 +1,261 @@
-"""Measures decoding, a step of the fit and start-up beside plain torch: python -m bench.speed.
+"""Joins each stage of the codec with a plain reference and their times: python -m bench.speed.
 
-What is compared takes turns in one process on one thread; the least of the rounds counts, in
-processor time, so that other work on the machine matters little. Start-up is in wall time.
+Both take turns in one process. One thread is measured in processor time, so that other work on the
+machine matters little; several threads, and processes that start, in wall time. The field has
+random weights: its speed is that of any other of its shape.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import statistics
+import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 import inrcodec
-from inrcodec.fields.field import Field
-from inrcodec.fields.siren import OUTPUT_CENTRE, SirenSpec
-from inrcodec.files.arrays import from_array
+from bench.subject import ROOT, Sizes, Subject, agree, eager
+from bench.timing import Comparison, Run, compare, machine, markdown, record, threads
+from inrcodec.bitstream.container import unpack
+from inrcodec.coding.weights import unpack_weights
 from inrcodec.fitting.fit import evaluate
 from inrcodec.fitting.objective import squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Settings
-from inrcodec.fitting.samples import Samples
-from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of, named
-from inrcodec.query.render import render
+from inrcodec.fitting.stacks import layers_of
+from inrcodec.fitting.workers import Workers, working
 
-ROOT = Path(__file__).resolve().parents[1]
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-HEIGHT, WIDTH = 512, 768
-SPEC = SirenSpec(2, 3, 10, 28)
-
-Table = list[tuple[str, float, float]]
-"""What, milliseconds, and how often that is the first row's."""
+LEAST_ROUNDS, ROUNDS = 5, 15
 
 
-def least_times(runs: Mapping[str, Callable[[], object]], rounds: int) -> Table:
-    """The least processor time of each run; all take turns after one turn that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds + 1):
-        for name, run in runs.items():
-            started = time.process_time()
-            run()
-            times[name].append(time.process_time() - started)
-    return _table({name: min(taken[1:]) for name, taken in times.items()})
+@dataclass(frozen=True)
+class Bench:
+    """What all stages are measured on and how."""
+
+    subject: Subject
+    rounds: int
+    clock: str
+
+    def compare(self, stage: str, ours: Run, reference: Run, item: str, count: int) -> Comparison:
+        return compare(stage, ours, reference, self.rounds, self.clock, item, count)
 
 
-def start_times(commands: Mapping[str, Sequence[str]], rounds: int) -> Table:
-    """The median wall time of each command; all take turns after one turn that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds + 1):
-        for name, command in commands.items():
-            started = time.perf_counter()
-            subprocess.run(
-                [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, check=True
-            )
-            times[name].append(time.perf_counter() - started)
-    return _table({name: statistics.median(taken[1:]) for name, taken in times.items()})
+def fitting(bench: Bench) -> Iterator[Comparison]:
+    """Forward and backward, without and with the optimiser, on batches of the same size."""
+    subject = bench.subject
+    spec, picture, size = subject.sizes.spec, subject.samples, subject.sizes.batch
+    batches = picture.batches(size)
+    ours = [stack.requires_grad_() for stack in subject.start()]
+    theirs = [layer.clone().requires_grad_() for layer in layers_of(subject.start())]
+    soap, adam = Soap(ours), torch.optim.Adam(theirs, lr=2e-4)
+    rate = Settings().preset().rate
 
+    def error(indices: Tensor) -> Tensor:
+        values = evaluate(spec, layers_of(ours), picture.coordinates(indices))
+        return squared_error(values, picture.targets(indices))
 
-def _table(seconds: Mapping[str, float]) -> Table:
-    first = next(iter(seconds.values()))
-    return [(name, 1000 * taken, taken / first) for name, taken in seconds.items()]
+    def gradient(workers: Workers) -> None:
+        workers.gradients(error, next(batches), ours)
 
+    def step(workers: Workers) -> None:
+        gradient(workers)
+        soap.step(rate)
 
-def start() -> Stacks:
-    """SIREN's random weights."""
-    return initial_stacks(SPEC, torch.Generator().manual_seed(0), 1.0)
-
-
-def samples() -> Samples:
-    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    return Samples(from_array(noise), "cpu", 0)
-
-
-def eager(layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
-    """The network as its authors write it: sin(omega_0 * (W h + b)), one layer after the other."""
-    hidden = coordinates
-    for layer in layers[:-1]:
-        hidden = torch.sin(SPEC.omega_0 * linear(hidden, layer[:, :-1], layer[:, -1]))
-    return linear(hidden, layers[-1][:, :-1], layers[-1][:, -1]) + OUTPUT_CENTRE
-
-
-def decoding(rounds: int) -> Table:
-    """A whole picture through inrcodec's render, which rounds it too, and through plain torch."""
-    layers = layers_of(start())
-    field = Field(SPEC, {name: array.numpy() for name, array in named(layers).items()})
-    info = from_array(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).info
-    coordinates = samples().coordinates(torch.arange(HEIGHT * WIDTH))
-    values = evaluate(SPEC, layers, coordinates).reshape(HEIGHT, WIDTH, 3).clamp(0, 1) * 255
-    if np.abs(render(field, info) - values.numpy()).max() > 1:
-        raise AssertionError("the two pictures are not the same")
-    return least_times(
-        {
-            "inrcodec, to 8-bit samples": lambda: render(field, info),
-            "torch eager, omega_0 in the weights": lambda: evaluate(SPEC, layers, coordinates),
-            "torch eager, omega_0 in the activations": lambda: eager(layers, coordinates),
-        },
-        rounds,
-    )
-
-
-def fitting(rounds: int) -> Table:
-    """Steps on batches of the same size, with inrcodec's optimiser and with Adam."""
-    preset, picture = Settings().preset(), samples()
-    batches = picture.batches(preset.batch)
-    ours = [stack.requires_grad_() for stack in start()]
-    soap = Soap(ours)
-    theirs = [layer.requires_grad_() for layer in (m.clone() for m in layers_of(start()))]
-    adam = torch.optim.Adam(theirs, lr=2e-4)
-
-    def our_step() -> None:
+    def their_gradient() -> None:
+        adam.zero_grad()
         indices = next(batches)
-        values = evaluate(SPEC, layers_of(ours), picture.coordinates(indices))
-        squared_error(values, picture.targets(indices)).backward()
-        soap.step(preset.rate)
+        values = eager(theirs, picture.coordinates(indices), spec.omega_0)
+        (values - picture.targets(indices)).square().mean().backward()
 
     def their_step() -> None:
-        indices = next(batches)
-        adam.zero_grad()
-        values = eager(theirs, picture.coordinates(indices))
-        (values - picture.targets(indices)).square().mean().backward()
+        their_gradient()
         adam.step()
 
-    def steps(step: Callable[[], None]) -> Callable[[], None]:
-        # As many as there are between two refreshes of SOAP's bases.
-        def run() -> None:
-            for _ in range(soap.refresh):
-                step()
+    # As many steps as there are between two refreshes of SOAP's bases.
+    turns = soap.refresh
 
-        return run
+    def run(name: str, one: Callable[[Workers], None]) -> Run:
+        def work() -> None:
+            with working("cpu") as workers:
+                for _ in range(turns):
+                    one(workers)
 
-    table = least_times(
-        {
-            "inrcodec, SOAP": steps(our_step),
-            "torch eager, Adam": steps(their_step),
-        },
-        rounds,
+        return Run(name, work, turns)
+
+    def their_run(name: str, one: Callable[[], None]) -> Run:
+        def work() -> None:
+            for _ in range(turns):
+                one()
+
+        return Run(name, work, turns)
+
+    count = min(size, picture.positions)
+    for stage, ours_run, theirs_run in (
+        ("gradient of a fit", run("", gradient), their_run("torch eager", their_gradient)),
+        ("step of a fit", run("SOAP", step), their_run("torch eager, Adam", their_step)),
+    ):
+        yield bench.compare(stage, ours_run, theirs_run, "coordinates", count)
+
+
+def entropy(bench: Bench) -> Iterator[Comparison]:
+    """A parameters section to symbols."""
+    subject = bench.subject
+    spec, section = subject.sizes.spec, unpack(subject.data)[1][0]
+    read = subject.stranger["read_parameters"]
+    (track,), _ = subject.stranger["read_container"](subject.data)
+    symbols, _ = unpack_weights(spec, section.payload, "speed")
+    for own, theirs in zip(symbols.values(), read(track, section.payload)[0], strict=True):
+        agree(own, theirs, 0)
+    yield bench.compare(
+        "entropy decode",
+        Run("constriction", lambda: unpack_weights(spec, section.payload, "speed")),
+        Run("the specification's Python", lambda: read(track, section.payload)),
+        "symbols",
+        spec.parameter_count,
     )
-    return [(name, taken / soap.refresh, ratio) for name, taken, ratio in table]
 
 
-def starting(rounds: int) -> Table:
-    """Processes that end as soon as they have done what they are for."""
-    picture = np.zeros((8, 8, 3), np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.inrc"
-        path.write_bytes(inrcodec.encode(picture, net="1x4", steps=1, effort=1))
-        return start_times(
-            {
-                "python -c pass": ["-c", "pass"],
-                "python -c 'import inrcodec'": ["-c", "import inrcodec"],
-                "inrcodec info": ["-m", "inrcodec", "info", str(path)],
-                "inrcodec.decode": [
-                    "-c",
-                    f"import inrcodec; inrcodec.decode({str(path)!r})",
-                ],
-            },
-            rounds,
+def query(bench: Bench) -> Iterator[Comparison]:
+    """The native lattice as 8-bit samples, and float values at points anywhere."""
+    subject = bench.subject
+    view, omega_0 = inrcodec.open(subject.data), subject.sizes.spec.omega_0
+    lattice = view.info.lattice
+    grid = subject.samples.coordinates(torch.arange(subject.samples.positions))
+    size = np.array(lattice)
+    points = np.random.default_rng(0).uniform(-0.5, size - 0.5, (subject.sizes.points, 2))
+
+    def whole() -> Tensor:
+        return eager(subject.layers, grid, omega_0)
+
+    def some() -> Tensor:
+        places = torch.from_numpy(((2 * points + 1 - size) / size.max()).astype(np.float32))
+        return eager(subject.layers, places, omega_0)
+
+    with torch.no_grad():
+        agree(view.resize(lattice), whole().reshape(view.shape).clamp(0, 1) * 255, 1)
+        agree(view.at(points), some() * 255, 0.1)
+        yield bench.compare(
+            "query, native lattice",
+            Run("to 8-bit samples", lambda: view.resize(lattice)),
+            Run("torch eager, one forward pass", whole),
+            "pixels",
+            subject.samples.positions,
+        )
+        yield bench.compare(
+            "query, arbitrary points",
+            Run("at", lambda: view.at(points)),
+            Run("torch eager, one forward pass", some),
+            "points",
+            len(points),
         )
 
 
-def show(title: str, table: Table) -> None:
-    print(f"\n| {title} | ms | ratio |\n| --- | ---: | ---: |")
-    for name, milliseconds, ratio in table:
-        print(f"| {name} | {milliseconds:.1f} | {ratio:.2f} |")
+def decoding(bench: Bench) -> Iterator[Comparison]:
+    """Bytes to samples; half as high and wide, because the reference takes its time."""
+    sizes = bench.subject.sizes
+    subject = Subject(replace(sizes, height=sizes.height // 2, width=sizes.width // 2))
+    decode = subject.stranger["decode"]
+    agree(inrcodec.decode(subject.data).samples, decode(subject.data)[3], 1)
+    yield bench.compare(
+        f"whole decode, {subject.sizes.width}x{subject.sizes.height}",
+        Run("decode", lambda: inrcodec.decode(subject.data)),
+        Run("the specification's Python", lambda: decode(subject.data)),
+        "pixels",
+        subject.samples.positions,
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.speed", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (7)")
-    rounds = parser.parse_args().rounds
-    if any(os.environ.get(name) != count for name, count in ONE_THREAD.items()):
-        # The libraries read these when they are loaded, so only a new process can obey them.
-        command = [sys.executable, "-m", "bench.speed", *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | ONE_THREAD)
-    torch.set_num_threads(1)
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}"
-    threads = f"{torch.get_num_threads()} torch thread, {ONE_THREAD['OPENBLAS_NUM_THREADS']} BLAS"
-    print(f"{versions}, torch {torch.__version__}; {threads} thread; {rounds} rounds")
-    size = f"{WIDTH}x{HEIGHT}, {SPEC.net}"
-    with torch.no_grad():
-        show(f"decode {size}: least processor time", decoding(rounds))
-    batch = Settings().preset().batch
-    show(f"step of a fit, {batch} positions, {SPEC.net}: least processor time", fitting(rounds))
-    show("start to end of a process: median wall time", starting(rounds))
+def starting(bench: Bench) -> Iterator[Comparison]:
+    """Processes that end as soon as they have done what they are for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.inrc"
+        path.write_bytes(bench.subject.data)
+
+        def process(name: str, *words: str) -> Run:
+            command = [sys.executable, *words]
+            return Run(
+                name,
+                lambda: subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True),
+            )
+
+        nothing = process("python -c pass", "-c", "pass")
+        decode = f"import inrcodec; inrcodec.decode({str(path)!r})"
+        for stage, ours, reference in (
+            ("import inrcodec", process("", "-c", "import inrcodec"), nothing),
+            ("inrcodec info", process("", "-m", "inrcodec", "info", str(path)), nothing),
+            (
+                "process that decodes",
+                process("", "-c", decode),
+                process("python -c 'import torch'", "-c", "import torch"),
+            ),
+        ):
+            yield compare(stage, ours, reference, bench.rounds, "wall time")
+
+
+STAGES: dict[str, Callable[[Bench], Iterator[Comparison]]] = {
+    "fit": fitting,
+    "entropy": entropy,
+    "query": query,
+    "decode": decoding,
+    "start": starting,
+}
+
+
+def measure(bench: Bench, stages: Sequence[str]) -> list[Comparison]:
+    """Every comparison of the stages."""
+    return [found for name in stages for found in STAGES[name](bench)]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure and print a table, or JSON."""
+    summary = "Times of each stage beside a plain reference, in turns, in one process."
+    parser = argparse.ArgumentParser(prog="python -m bench.speed", description=summary)
+    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)} (all)")
+    parser.add_argument(
+        "--rounds", type=int, help=f"turns of each, at least {LEAST_ROUNDS} ({ROUNDS})"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="for both sides (1)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{LEAST_ROUNDS} turns: less than a minute"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    arguments = parser.parse_args(words)
+    rounds = arguments.rounds
+    if rounds is None:
+        rounds = LEAST_ROUNDS if arguments.quick else ROUNDS
+    if unknown := set(arguments.stages) - set(STAGES):
+        parser.error(f"unknown stage {', '.join(sorted(unknown))}; known: {', '.join(STAGES)}")
+    if rounds < LEAST_ROUNDS:
+        parser.error(f"--rounds {rounds}: at least {LEAST_ROUNDS}, or the least says little")
+    if arguments.threads < 1:
+        parser.error(f"--threads {arguments.threads}: at least 1")
+    clock = "processor time" if arguments.threads == 1 else "wall time"
+    bench = Bench(Subject(Sizes()), rounds, clock)
+    here = machine() | {"threads": arguments.threads, "rounds": rounds}
+    with threads(arguments.threads):
+        found = measure(bench, arguments.stages or list(STAGES))
+    if arguments.json:
+        rows = [record(each) for each in found]
+        print(json.dumps({"machine": here, "comparisons": rows}, allow_nan=False))
+        return 0
+    sizes = bench.subject.sizes
+    print(", ".join(f"{name} {value}" for name, value in here.items()))
+    print(
+        f"\nPicture {sizes.width}x{sizes.height}, field {sizes.spec.net} of random weights,",
+        end=" ",
+    )
+    print(f"{len(bench.subject.data):,} bytes; batches of {sizes.batch:,}.", end=" ")
+    print(f"Least / median of {rounds} turns, in {clock}; starts of processes in wall time.")
+    print(f"\n{markdown(found)}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

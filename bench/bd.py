@@ -1,0 +1,283 @@
+"""Joins measured rows with curves, and two curves with the Bjøntegaard delta between them.
+
+BD-rate is the mean difference of ln(bpp) over the whole common range of PSNR, as a percentage;
+BD-PSNR the mean difference of PSNR over the common range of ln(bpp). The curves between the points
+are monotone cubics (PCHIP): they pass through every point and never overshoot, and the figures that
+others publish for Kodak come out the same.
+
+G. Bjøntegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import bjontegaard
+import numpy as np
+
+from bench.published import Averaging, Curve
+from bench.rows import Row
+
+METHOD = "pchip"
+
+FEWEST_POINTS = 4
+"""As in Bjøntegaard's method; with fewer, the interpolation matters more than the codec."""
+
+
+class NoDeltaError(ValueError):
+    """Two curves that can't be compared; the text says in one line why."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A Bjøntegaard delta (% or dB) and the common range it is the mean over.
+
+    `low` and `high` are dB for BD-rate, bpp for BD-PSNR. `notes` name the points left out.
+    """
+
+    value: float
+    low: float
+    high: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageDeltas:
+    """The mean over images of the delta of each; `notes` name the images without one."""
+
+    value: float
+    images: Mapping[str, Delta]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def low(self) -> float:
+        """The lowest end of the common ranges."""
+        return min(delta.low for delta in self.images.values())
+
+    @property
+    def high(self) -> float:
+        """The highest end of the common ranges."""
+        return max(delta.high for delta in self.images.values())
+
+
+def bd_rate(anchor: Curve, test: Curve) -> Delta:
+    """Percent of rate that `test` needs more (or, negative, less) than `anchor`, at equal PSNR.
+
+    Raises NoDeltaError where the averaging rules differ, a curve has under four points, or the
+    PSNRs have no range in common.
+    """
+    (rates, qualities), (test_rates, test_qualities), notes = _both(anchor, test)
+    low, high = _common(qualities, test_qualities, anchor, test, "PSNR", "dB")
+    value = bjontegaard.bd_rate(
+        *(rates, qualities, test_rates, test_qualities),
+        method=METHOD,
+        require_matching_points=False,
+        min_overlap=0,
+    )
+    return Delta(float(value), low, high, notes)
+
+
+def bd_psnr(anchor: Curve, test: Curve) -> Delta:
+    """Decibels of PSNR that `test` has more (or, negative, less) than `anchor`, at equal rate.
+
+    Raises NoDeltaError as `bd_rate` does.
+    """
+    (rates, qualities), (test_rates, test_qualities), notes = _both(anchor, test)
+    low, high = _common(rates, test_rates, anchor, test, "rate", "bpp")
+    value = bjontegaard.bd_psnr(
+        *(rates, qualities, test_rates, test_qualities),
+        method=METHOD,
+        require_matching_points=False,
+        min_overlap=0,
+    )
+    return Delta(float(value), low, high, notes)
+
+
+def matrix(
+    curves: Sequence[Curve], delta: Callable[[Curve, Curve], Delta] = bd_rate
+) -> list[list[Delta | str]]:
+    """`delta` of every pair: a row per anchor, a column per test; text where there is none."""
+    return [[_delta_or_reason(anchor, test, delta) for test in curves] for anchor in curves]
+
+
+def mean_of_images(
+    anchor: Mapping[str, Curve],
+    test: Mapping[str, Curve],
+    delta: Callable[[Curve, Curve], Delta] = bd_rate,
+) -> ImageDeltas:
+    """The mean of the deltas of the images, each from its own two curves.
+
+    An image that only one side has, or that has no delta, is left out and named. Raises
+    NoDeltaError where none is left.
+    """
+    images: dict[str, Delta] = {}
+    notes = [f"{image}: only one side has it" for image in sorted(anchor.keys() ^ test.keys())]
+    for image in sorted(anchor.keys() & test.keys()):
+        found = _delta_or_reason(anchor[image], test[image], delta)
+        if isinstance(found, str):
+            notes.append(f"{image}: {found}")
+        else:
+            images[image] = found
+    if not images:
+        raise NoDeltaError(f"no image has a delta; {notes[0] if notes else 'there are no images'}")
+    mean = sum(each.value for each in images.values()) / len(images)
+    return ImageDeltas(mean, images, tuple(notes))
+
+
+def _delta_or_reason(
+    anchor: Curve, test: Curve, delta: Callable[[Curve, Curve], Delta]
+) -> Delta | str:
+    try:
+        return delta(anchor, test)
+    except NoDeltaError as error:
+        return str(error)
+
+
+Points = tuple[list[float], list[float]]
+"""Rates and qualities."""
+
+
+def _both(anchor: Curve, test: Curve) -> tuple[Points, Points, tuple[str, ...]]:
+    if anchor.averaging != test.averaging:
+        raise NoDeltaError(
+            f"{anchor.label} is averaged by {anchor.averaging}, {test.label} by {test.averaging}; "
+            "only curves of one rule can be compared"
+        )
+    notes: list[str] = []
+    ours, theirs = (_rising(curve, notes) for curve in (anchor, test))
+    return ours, theirs, tuple(dict.fromkeys(notes))
+
+
+def _rising(curve: Curve, notes: list[str]) -> Points:
+    """The points on which quality rises with rate.
+
+    A point that another beats in both rate and quality is left out with a note: nobody would use
+    that setting, and the interpolation needs a function. So is a lossless one (infinite PSNR).
+    """
+    rates: list[float] = []
+    qualities: list[float] = []
+    # Among points of equal rate the best comes first, and the others fall behind it.
+    for rate, quality in sorted(
+        zip(curve.bpp, curve.psnr, strict=True), key=lambda point: (point[0], -point[1])
+    ):
+        if not (math.isfinite(quality) and math.isfinite(rate) and rate > 0):
+            notes.append(f"{curve.label}: left out {rate:.4g} bpp, {quality:.2f} dB: not finite")
+        elif qualities and quality <= qualities[-1]:
+            notes.append(f"{curve.label}: left out {rate:.4g} bpp, {quality:.2f} dB: not better")
+        else:
+            rates.append(rate)
+            qualities.append(quality)
+    if len(rates) < FEWEST_POINTS:
+        raise NoDeltaError(
+            f"{curve.label} has {len(rates)} usable points; a BD figure needs {FEWEST_POINTS}: "
+            "measure more settings"
+        )
+    return rates, qualities
+
+
+def _common(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    anchor: Curve,
+    test: Curve,
+    name: str,
+    unit: str,
+) -> tuple[float, float]:
+    low, high = max(ours[0], theirs[0]), min(ours[-1], theirs[-1])
+    if low >= high:
+        raise NoDeltaError(
+            f"{anchor.label} ({ours[0]:.4g} to {ours[-1]:.4g} {unit}) and {test.label} "
+            f"({theirs[0]:.4g} to {theirs[-1]:.4g} {unit}) have no range of {name} in common"
+        )
+    return low, high
+
+
+def complete_settings(
+    rows: Iterable[Row], images: Iterable[str] | None = None
+) -> tuple[dict[str, list[list[Row]]], list[str]]:
+    """Per codec the rows of each setting that has every image, by rising mean rate; and notes.
+
+    `images` is every image of the rows unless it is given. A setting with an image that is missing
+    or failed is left out and named in the notes: its mean would be one over other images.
+    """
+    rows = list(rows)
+    wanted = set(images) if images is not None else {row.image for row in rows}
+    settings: defaultdict[tuple[str, float], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        if row.image in wanted:
+            settings[row.codec, row.setting][row.image] = row
+    complete: defaultdict[str, list[list[Row]]] = defaultdict(list)
+    notes = []
+    for (codec, setting), found in settings.items():
+        failed = sorted(row.image for row in found.values() if not _usable(row))
+        missing = sorted(wanted - found.keys())
+        if failed or missing:
+            lacks = [f"{name} failed" for name in failed] + [f"{name} missing" for name in missing]
+            more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
+            notes.append(f"{codec} at {setting:g} left out: {', '.join(lacks[:3])}{more}")
+        else:
+            complete[codec].append([found[name] for name in sorted(wanted)])
+    for found_settings in complete.values():
+        found_settings.sort(key=lambda group: _mean(row.bpp for row in group))
+    return dict(complete), notes
+
+
+def measured_curves(
+    rows: Iterable[Row], averaging: Averaging, images: Iterable[str] | None = None
+) -> tuple[list[Curve], list[str]]:
+    """A curve per codec, each point the mean of one setting over exactly the same images.
+
+    Rates are means of the images' bpp. The notes name the settings left out.
+    """
+    complete, notes = complete_settings(rows, images)
+    return [_measured(groups, averaging) for groups in complete.values()], notes
+
+
+def measured_images(rows: Iterable[Row], codec: str) -> dict[str, Curve]:
+    """The curve of each image through one codec; failed rows are not in it."""
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.codec == codec and _usable(row):
+            found[row.image].append(row)
+    return {
+        image: _measured([[row] for row in sorted(own, key=lambda row: row.bpp or 0)], "one-image")
+        for image, own in sorted(found.items())
+    }
+
+
+def _usable(row: Row) -> bool:
+    return row.failed is None and row.bpp is not None and None not in (row.psnr, row.mse)
+
+
+def _measured(groups: Sequence[Sequence[Row]], averaging: Averaging) -> Curve:
+    """Groups are the settings, by rising rate; all have the same images."""
+    first = groups[0][0]
+    versions = sorted({f"{name} {text}" for name, text in first.versions.items()})
+    rated = all(row.ms_ssim is not None for group in groups for row in group)
+    return Curve(
+        system=first.codec,
+        label=first.codec,
+        bpp=tuple(_mean(row.bpp for row in group) for group in groups),
+        psnr=tuple(mean_psnr(group, averaging) for group in groups),
+        ms_ssim=tuple(_mean(row.ms_ssim for row in group) for group in groups) if rated else None,
+        averaging=averaging,
+        real_files=True,
+        kind=first.family,
+        source=f"measured, {len(groups[0])} images" + "".join(f", {each}" for each in versions),
+        published=False,
+    )
+
+
+def mean_psnr(rows: Sequence[Row], averaging: Averaging) -> float:
+    """PSNR in dB over the images of `rows` by that rule; infinite where all are lossless."""
+    if averaging != "psnr-of-mean-mse":
+        return _mean(row.psnr for row in rows)
+    mse = _mean(row.mse for row in rows)
+    return 10 * math.log10(255**2 / mse) if mse else math.inf
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    return float(np.mean([value for value in values if value is not None]))

@@ -1,0 +1,227 @@
+"""Joins a `.inrc` file with the bits that each of its parts takes: python -m bench.bits FILE.inrc.
+
+A tensor's bits are the ideal code length of its symbols under the integer table that the file chose
+for it, escape codes included. "end of the range coder" is what remains of the coded bytes: its last
+words, its rounding to bytes, less the zero bytes that a file leaves out, so it may be negative. The
+parts of a file add up to 8 * its size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from inrcodec.bitstream import primitives
+from inrcodec.bitstream.container import Section, pack_section, unpack, unpack_front
+from inrcodec.bitstream.describe import describe
+from inrcodec.bitstream.header import Track
+from inrcodec.bitstream.wire import SectionType
+from inrcodec.coding.priors import SCALES, SHAPES
+from inrcodec.coding.quantize import TensorRecipe, step_size
+from inrcodec.coding.weights import (
+    DELTA_TABLE,
+    FIRST_SCALE,
+    FIRST_STEP,
+    SWITCH_TABLE,
+    code_length,
+    unpack_weights,
+)
+from inrcodec.errors import ExitCode, InrcodecError
+from inrcodec.files.sources import read_bytes
+
+AGREED = ("values", "shape", "step", "step_index", "family", "scale")
+"""What a mean keeps of its parts if they all agree."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some bits of a file, in one `place` (the header, a section) and under one `name`.
+
+    `group` is what summaries add up: container, metadata, recipes, weight, bias, coder. Tensors
+    also have a shape, a quantiser step (and its index), and a table: a family and the scale s that
+    stands for a standard deviation of 2^(s/4 - 3) symbols.
+    """
+
+    place: str
+    name: str
+    group: str
+    bits: float
+    values: int | None = None
+    shape: tuple[int, ...] | None = None
+    step: float | None = None
+    step_index: int | None = None
+    family: str | None = None
+    scale: int | None = None
+    files: int = 1
+    """How many files have this part; in the others it counts as 0 bits."""
+
+
+def parts_of(data: bytes) -> tuple[Part, ...]:
+    """Every part of a file, in the file's order. Raises InrcodecError as decoding does."""
+    header, sections = unpack(data)
+    found = [
+        Part("header", "signature and version", "container", 8 * 10),
+        Part("header", "tracks and sections", "container", 8 * (unpack_front(data)[2] - 14)),
+        Part("header", "CRC-32", "container", 8 * 4),
+    ]
+    for index, section in enumerate(sections):
+        place = f"section {index} ({section.name} of track {section.track})"
+        framing = len(pack_section(section)) - len(section.payload)
+        found.append(Part(place, "type, track, size, CRC-32", "container", 8 * framing))
+        if section.type == SectionType.PARAMETERS:
+            found += _parameters(header.tracks[section.track], section, place)
+        else:
+            found.append(Part(place, "payload", "metadata", 8 * len(section.payload)))
+    return tuple(found)
+
+
+def _parameters(track: Track, section: Section, place: str) -> Iterator[Part]:
+    """The parts of one parameters section, tensor by tensor."""
+    symbols, recipes = unpack_weights(track.spec, section.payload, place)
+    count = len(primitives.varint(track.spec.parameter_count))
+    left = float(8 * (len(section.payload) - count))
+    yield Part(place, "number of symbols", "container", 8 * count)
+    side = recipe_bits([tensor.role for tensor in track.spec.tensors()], recipes)
+    yield Part(place, "recipes", "recipes", side, values=3 * len(recipes))
+    left -= side
+    for tensor, recipe in zip(track.spec.tensors(), recipes, strict=True):
+        family, scale = divmod(recipe.table, SCALES)
+        bits = code_length(symbols[tensor.name], recipe.table)
+        yield Part(
+            place,
+            tensor.name,
+            tensor.role,
+            bits,
+            values=tensor.size,
+            shape=tensor.shape,
+            step=step_size(recipe.step),
+            step_index=recipe.step,
+            family=SHAPES[family],
+            scale=scale,
+        )
+        left -= bits
+    yield Part(place, "end of the range coder", "coder", left)
+
+
+def recipe_bits(roles: Sequence[str], recipes: Sequence[TensorRecipe]) -> float:
+    """Bits of the recipes: three differences each to the last one of the same role."""
+    last: dict[str, TensorRecipe] = {}
+    bits = 0.0
+    for role, recipe in zip(roles, recipes, strict=True):
+        before = last.get(role, TensorRecipe(FIRST_STEP, FIRST_SCALE))
+        for value, old, table in (
+            (recipe.step, before.step, DELTA_TABLE),
+            (recipe.table % SCALES, before.table % SCALES, DELTA_TABLE),
+            (recipe.table // SCALES, before.table // SCALES, SWITCH_TABLE),
+        ):
+            bits += code_length(np.array([value - old], np.int32), table)
+        last[role] = recipe
+    return bits
+
+
+def mean_parts(files: Sequence[Sequence[Part]]) -> tuple[Part, ...]:
+    """Mean bits of every part that any file has; the means add up to the mean size."""
+    found: dict[tuple[str, str], list[Part]] = {}
+    # Deeper networks add tensors; the coder's end stays the last part of its section.
+    for part in sorted(chain(*files), key=lambda part: part.group == "coder"):
+        found.setdefault((part.place, part.name), []).append(part)
+    means = []
+    for same in found.values():
+        agreed = {name: _only([getattr(part, name) for part in same]) for name in AGREED}
+        bits = sum(part.bits for part in same) / len(files)
+        means.append(replace(same[0], **agreed, bits=bits, files=len(same)))
+    return tuple(means)
+
+
+def _only(values: Sequence[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else None
+
+
+def totals(parts: Sequence[Part]) -> dict[str, float]:
+    """Bits of each group."""
+    groups = dict.fromkeys(part.group for part in parts)
+    return {name: sum(part.bits for part in parts if part.group == name) for name in groups}
+
+
+def report(parts: Sequence[Part], files: int = 1) -> str:
+    """A Markdown table of the parts, then one of the groups. `files` is how many these are of."""
+    whole = sum(part.bits for part in parts)
+    lines = ["| part | shape | values | step | table | bits | bits/value | % |"]
+    lines.append("| --- | --- |" + " ---: |" * 6)
+    for place in dict.fromkeys(part.place for part in parts):
+        inside = [part for part in parts if part.place == place]
+        bits = sum(part.bits for part in inside)
+        lines.append(_line(Part(place, f"**{place}**", "", bits), whole))
+        for part in inside:
+            if part.files < files:
+                # A mean over files that lack the part says nothing of a value.
+                name = f"{part.name} (in {part.files} of {files})"
+                part = replace(part, name=name, values=None)
+            lines.append(_line(part, whole))
+    lines += ["", "| group | bits | % |", "| --- | ---: | ---: |"]
+    for group, bits in {**totals(parts), "sum": whole}.items():
+        lines.append(f"| {group} | {bits:,.1f} | {100 * bits / whole:.2f} |")
+    return "\n".join(lines)
+
+
+def _line(part: Part, whole: float) -> str:
+    shape = " x ".join(map(str, part.shape or ()))
+    count = "" if part.values is None else f"{part.values:,}"
+    step = "" if part.step is None else f"{part.step:.3g}"
+    table = "" if part.family is None or part.scale is None else f"{part.family} {part.scale}"
+    each = "" if part.values is None else f"{part.bits / part.values:.3f}"
+    bits, share = f"{part.bits:,.1f}", f"{100 * part.bits / whole:.2f}"
+    return "| " + " | ".join((part.name, shape, count, step, table, bits, each, share)) + " |"
+
+
+def _record(parts: Sequence[Part]) -> dict[str, Any]:
+    shares = sum(part.bits for part in parts)
+    listed = [asdict(part) | {"share": part.bits / shares} for part in parts]
+    return {"bits": totals(parts), "parts": listed}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the parts of every file, and of their mean; the first failure gives the exit code."""
+    summary = "Where the bits of .inrc files go, section by section and tensor by tensor."
+    parser = argparse.ArgumentParser(prog="python -m bench.bits", description=summary)
+    parser.add_argument("files", nargs="+", metavar="FILE.inrc")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    arguments = parser.parse_args(words)
+    result = ExitCode.OK
+    rows, files = [], []
+    for path in arguments.files:
+        try:
+            data = read_bytes(path)
+            parts, found = parts_of(data), describe(data)
+        except InrcodecError as error:
+            text = str(error)
+            text = text if text.startswith(path) else f"{path}: {text}"
+            print(f"bits: {text}", file=sys.stderr)
+            result = result or error.exit_code
+            continue
+        files.append(parts)
+        rows.append({"file": path, "bytes": found["bytes"], "bpp": found["bpp"], **_record(parts)})
+        if not arguments.json:
+            nets = " + ".join(f"{track['kind']} {track['net']}" for track in found["tracks"])
+            print(f"\n{path}: {found['bytes']:,} bytes, {found['bpp']:.4g} bpp, {nets}\n")
+            print(report(parts))
+    mean = mean_parts(files) if len(files) > 1 else ()
+    if arguments.json:
+        record = {"files": rows, "mean": _record(mean) if mean else None}
+        print(json.dumps(record, allow_nan=False))
+    elif mean:
+        size = sum(part.bits for part in mean) / 8
+        print(f"\nmean of {len(files)} files: {size:,.1f} bytes\n")
+        print(report(mean, len(files)))
+    return int(result)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,99 @@
+"""Joins pictures with this project's own files, through the package's public interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+import inrcodec
+from bench.codecs.codec import Codec, CodecMissingError, Coded, Entry, Picture
+from inrcodec.codec import as_signal, encode_signal
+from inrcodec.fitting.presets import EFFORT, Settings
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of field and the rates, in bpp, that it is measured at."""
+
+    name: str
+    settings: tuple[float, ...]
+    quick: tuple[float, ...]
+    slow_from: int
+    """The effort from which one picture takes minutes."""
+
+
+CUDA = "-cuda"
+
+KINDS = (Kind("siren", (0.05, 0.1, 0.2, 0.4, 0.8), (0.05, 0.1, 0.2, 0.4), slow_from=4),)
+
+
+def encode(kind: str, effort: int, device: str, picture: Picture, setting: float) -> Coded:
+    """The file of at most `setting` bits per pixel."""
+    wanted = Settings(kind=kind, bpp=setting, effort=effort, device=device)
+    with one_torch_thread():
+        encoded = encode_signal(as_signal(picture), wanted)
+    return Coded(
+        encoded.data,
+        macs_per_pixel=encoded.macs_per_sample,
+        notes={
+            "net": encoded.net,
+            "steps": encoded.steps,
+            "float_psnr": encoded.float_psnr,
+        },
+    )
+
+
+def decode(data: bytes) -> Picture:
+    """The picture of a file."""
+    return inrcodec.decode(data).samples.astype(np.uint8, copy=False)
+
+
+def load(kind: Kind, effort: int, name: str) -> Codec:
+    """One effort of one kind, on the CPU unless the name says otherwise."""
+    device = "cuda" if name.endswith(CUDA) else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CodecMissingError(f"{name}: torch sees no GPU here")
+    return Codec(
+        name=name,
+        family=f"inrcodec-{kind.name}",
+        settings=kind.settings,
+        quick=kind.quick,
+        encode=partial(encode, kind.name, effort, device),
+        decode=decode,
+        versions={"inrcodec": inrcodec.__version__, **signal_versions()},
+        device=device,
+        slow=effort >= kind.slow_from,
+    )
+
+
+def signal_versions() -> dict[str, str]:
+    """The libraries below a fit and a render."""
+    return {"numpy": np.__version__, "torch": torch.__version__}
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Compute on one thread, as every codec of the bench does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+ENTRIES = tuple(
+    Entry(
+        f"inrcodec-{kind.name}-e{effort}",
+        f"this project's {kind.name} field, effort {effort} (fitted on a GPU: ...{CUDA}); bpp",
+        partial(load, kind, effort),
+        pattern=f"inrcodec-{kind.name}-e{effort}({CUDA})?",
+    )
+    for kind in KINDS
+    for effort in EFFORT
+)
