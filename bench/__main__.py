@@ -33,7 +33,7 @@ QUICK_IMAGES = 4
 
 QUICK_CODECS = (
     *("jpeg", "jpeg2000", "webp", "avif-444-s2-psnr", "avif-444-s2", "avif-444-s6", "jxl"),
-    *("heic-444", "x265-444", "svtav1-420", "coin-1000", "inrcodec-siren-e2"),
+    *("heic-444", "x265-444", "svtav1-420", "coin-500", "inrcodec-siren-e2"),
 )
 
 FULL_CODECS = (

@@ -47,6 +47,12 @@ class Codec:
     device: str = "cpu"
     slow: bool = False
     """Whether an encode takes minutes; such rows run last."""
+    limits: tuple[float, float] | None = None
+    """The settings of least and most rate that the codec has, where that is known."""
+    whole: bool = False
+    """Whether only whole numbers are settings."""
+    prepare: Callable[[float], None] | None = None
+    """Loads what an encode and a decode at one setting need, outside the measured time."""
 
 
 @dataclass(frozen=True)

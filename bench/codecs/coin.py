@@ -126,7 +126,7 @@ def load(name: str) -> Codec:
         name=name,
         family="coin",
         settings=counts,
-        quick=counts,
+        quick=counts[:4],
         encode=partial(encode, steps),
         decode=decode,
         versions=signal_versions(),
