@@ -1,4 +1,4 @@
-"""Joins measured rows with curves, and two curves with the Bjøntegaard delta between them.
+"""Joins two curves, published or measured, with the Bjøntegaard delta between them.
 
 BD-rate is the mean difference of ln(bpp) over the whole common range of PSNR, as a percentage;
 BD-PSNR the mean difference of PSNR over the common range of ln(bpp). The curves between the points
@@ -11,20 +11,21 @@ G. Bjøntegaard, "Calculation of average PSNR differences between RD-curves", VC
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import bjontegaard
 import numpy as np
 
-from bench.published import Averaging, Curve
-from bench.rows import Row
+from bench.published import Curve
 
 METHOD = "pchip"
 
 FEWEST_POINTS = 4
 """As in Bjøntegaard's method; with fewer, the interpolation matters more than the codec."""
+
+LEAST_DECIBELS = 1.0
+"""Of common range; over less, the interpolation about a point or two decides."""
 
 
 class NoDeltaError(ValueError):
@@ -67,10 +68,11 @@ def bd_rate(anchor: Curve, test: Curve) -> Delta:
     """Percent of rate that `test` needs more (or, negative, less) than `anchor`, at equal PSNR.
 
     Raises NoDeltaError where the averaging rules differ, a curve has under four points, or the
-    PSNRs have no range in common.
+    PSNRs have less than 1 dB in common.
     """
     (rates, qualities), (test_rates, test_qualities), notes = _both(anchor, test)
     low, high = _common(qualities, test_qualities, anchor, test, "PSNR", "dB")
+    _wide_enough(high - low, f"{low:.2f} to {high:.2f} dB", anchor, test)
     value = bjontegaard.bd_rate(
         *(rates, qualities, test_rates, test_qualities),
         method=METHOD,
@@ -83,10 +85,12 @@ def bd_rate(anchor: Curve, test: Curve) -> Delta:
 def bd_psnr(anchor: Curve, test: Curve) -> Delta:
     """Decibels of PSNR that `test` has more (or, negative, less) than `anchor`, at equal rate.
 
-    Raises NoDeltaError as `bd_rate` does.
+    Raises NoDeltaError as `bd_rate` does; over the common rates, both curves must rise by 1 dB.
     """
     (rates, qualities), (test_rates, test_qualities), notes = _both(anchor, test)
     low, high = _common(rates, test_rates, anchor, test, "rate", "bpp")
+    rise = min(_rise(rates, qualities, low, high), _rise(test_rates, test_qualities, low, high))
+    _wide_enough(rise, f"{low:.4g} to {high:.4g} bpp, {rise:.2f} dB,", anchor, test)
     value = bjontegaard.bd_psnr(
         *(rates, qualities, test_rates, test_qualities),
         method=METHOD,
@@ -195,89 +199,16 @@ def _common(
     return low, high
 
 
-def complete_settings(
-    rows: Iterable[Row], images: Iterable[str] | None = None
-) -> tuple[dict[str, list[list[Row]]], list[str]]:
-    """Per codec the rows of each setting that has every image, by rising mean rate; and notes.
-
-    `images` is every image of the rows unless it is given. A setting with an image that is missing
-    or failed is left out and named in the notes: its mean would be one over other images.
-    """
-    rows = list(rows)
-    wanted = set(images) if images is not None else {row.image for row in rows}
-    settings: defaultdict[tuple[str, float], dict[str, Row]] = defaultdict(dict)
-    for row in rows:
-        if row.image in wanted:
-            settings[row.codec, row.setting][row.image] = row
-    complete: defaultdict[str, list[list[Row]]] = defaultdict(list)
-    notes = []
-    for (codec, setting), found in settings.items():
-        failed = sorted(row.image for row in found.values() if not _usable(row))
-        missing = sorted(wanted - found.keys())
-        if failed or missing:
-            lacks = [f"{name} failed" for name in failed] + [f"{name} missing" for name in missing]
-            more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
-            notes.append(f"{codec} at {setting:g} left out: {', '.join(lacks[:3])}{more}")
-        else:
-            complete[codec].append([found[name] for name in sorted(wanted)])
-    for found_settings in complete.values():
-        found_settings.sort(key=lambda group: _mean(row.bpp for row in group))
-    return dict(complete), notes
+def _rise(rates: Sequence[float], qualities: Sequence[float], low: float, high: float) -> float:
+    """Decibels between two rates, on straight lines over ln(bpp)."""
+    ends = np.interp(np.log([low, high]), np.log(rates), qualities)
+    return float(ends[1] - ends[0])
 
 
-def measured_curves(
-    rows: Iterable[Row], averaging: Averaging, images: Iterable[str] | None = None
-) -> tuple[list[Curve], list[str]]:
-    """A curve per codec, each point the mean of one setting over exactly the same images.
-
-    Rates are means of the images' bpp. The notes name the settings left out.
-    """
-    complete, notes = complete_settings(rows, images)
-    return [_measured(groups, averaging) for groups in complete.values()], notes
-
-
-def measured_images(rows: Iterable[Row], codec: str) -> dict[str, Curve]:
-    """The curve of each image through one codec; failed rows are not in it."""
-    found: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.codec == codec and _usable(row):
-            found[row.image].append(row)
-    return {
-        image: _measured([[row] for row in sorted(own, key=lambda row: row.bpp or 0)], "one-image")
-        for image, own in sorted(found.items())
-    }
-
-
-def _usable(row: Row) -> bool:
-    return row.failed is None and row.bpp is not None and None not in (row.psnr, row.mse)
-
-
-def _measured(groups: Sequence[Sequence[Row]], averaging: Averaging) -> Curve:
-    """Groups are the settings, by rising rate; all have the same images."""
-    first = groups[0][0]
-    versions = sorted({f"{name} {text}" for name, text in first.versions.items()})
-    rated = all(row.ms_ssim is not None for group in groups for row in group)
-    return Curve(
-        system=first.codec,
-        label=first.codec,
-        bpp=tuple(_mean(row.bpp for row in group) for group in groups),
-        psnr=tuple(mean_psnr(group, averaging) for group in groups),
-        ms_ssim=tuple(_mean(row.ms_ssim for row in group) for group in groups) if rated else None,
-        averaging=averaging,
-        real_files=True,
-        kind=first.family,
-        source=f"measured, {len(groups[0])} images" + "".join(f", {each}" for each in versions),
-        published=False,
-    )
-
-
-def mean_psnr(rows: Sequence[Row], averaging: Averaging) -> float:
-    """PSNR in dB over the images of `rows` by that rule; infinite where all are lossless."""
-    if averaging != "psnr-of-mean-mse":
-        return _mean(row.psnr for row in rows)
-    mse = _mean(row.mse for row in rows)
-    return 10 * math.log10(255**2 / mse) if mse else math.inf
-
-
-def _mean(values: Iterable[float | None]) -> float:
-    return float(np.mean([value for value in values if value is not None]))
+def _wide_enough(decibels: float, common: str, anchor: Curve, test: Curve) -> None:
+    # The slack is for ends that are exactly 1 dB apart but for rounding.
+    if decibels < LEAST_DECIBELS - 1e-9:
+        raise NoDeltaError(
+            f"{anchor.label} and {test.label} have only {common} in common; a BD figure needs "
+            f"{LEAST_DECIBELS:g} dB: measure settings nearer to the other's"
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ QUICK = ("kodim05", "kodim15", "kodim20", "kodim23")
 
 SUFFIXES = {".png", ".webp", ".ppm", ".bmp", ".tif", ".tiff"}
 """Lossless (or so used); a JPEG's own artefacts would be taken for the picture."""
+
+LOSSY = {".jpg", ".jpeg", ".avif"}
 
 _log = logging.getLogger("bench")
 
@@ -41,8 +45,13 @@ def find_images(folder: Path | None, only: Sequence[str] | None, limit: int | No
         if missing := set(only) - {path.stem for path in paths}:
             raise DatasetError(f"{paths[0].parent}: no picture named {', '.join(sorted(missing))}")
         return [path for path in paths if path.stem in only]
+    if len({path.stem for path in paths}) < len(paths):
+        twice = next(a.stem for a, b in pairwise(paths) if a.stem == b.stem)
+        raise DatasetError(f"{paths[0].parent}: two pictures are named {twice}; rename one")
     if limit and set(QUICK) <= {path.stem for path in paths}:
         paths = [path for path in paths if path.stem in QUICK]
+    if limit and limit < len(paths):
+        _log.info("%d of %d pictures; --full takes all", limit, len(paths))
     return paths[:limit]
 
 
@@ -50,6 +59,13 @@ def _pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; give --images FOLDER or set {KODAK}")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    others = sum(path.suffix.lower() in LOSSY for path in folder.iterdir())
+    if others:
+        _log.info(
+            "%s: %d JPEG or AVIF files passed over; a codec's artefacts are no picture",
+            folder,
+            others,
+        )
     if not paths:
         kinds = " ".join(sorted(SUFFIXES))
         raise DatasetError(f"{folder}: holds no lossless picture ({kinds}); give another folder")
@@ -73,3 +89,8 @@ def read_picture(path: Path) -> Picture:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path}: can't be read as a picture ({error}); left out") from None
+
+
+def digest(picture: Picture) -> str:
+    """SHA-256 of the samples and the shape: pictures of one name need not be the same."""
+    return hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()

@@ -13,13 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench.bd import complete_settings, mean_psnr
+from bench.averages import AVERAGES, complete_settings, mean, mean_psnr
 from bench.published import Averaging
 from bench.rows import Row
-
-WORDS = {"mean-psnr": "mean of per-image PSNR", "psnr-of-mean-mse": "PSNR of the mean MSE"}
 
 
 def write_results(
@@ -33,7 +29,7 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for codec, groups in complete.items():
-        lossy = [group for group in groups if math.isfinite(mean_psnr(group, averaging))]
+        lossy = [group for group in groups if mean_psnr(group, averaging) != math.inf]
         notes += [
             f"{codec} at {group[0].setting:g} left out: lossless"
             for group in groups
@@ -51,10 +47,10 @@ def result(groups: Sequence[Sequence[Row]], averaging: Averaging) -> dict[str, A
     """The JSON object of one codec; `groups` are its settings, by rising rate."""
     columns: dict[str, Sequence[float | None]] = {
         "psnr": [mean_psnr(group, averaging) for group in groups],
-        "ms-ssim": [_mean(group, "ms_ssim") for group in groups],
-        "bpp": [_mean(group, "bpp") for group in groups],
-        "encoding_time": [_mean(group, "encode_seconds") for group in groups],
-        "decoding_time": [_mean(group, "decode_seconds") for group in groups],
+        "ms-ssim": [mean(row.ms_ssim for row in group) for group in groups],
+        "bpp": [mean(row.bpp for row in group) for group in groups],
+        "encoding_time": [mean(row.encode_seconds for row in group) for group in groups],
+        "decoding_time": [mean(row.decode_seconds for row in group) for group in groups],
     }
     # The tool of 1.2.8 looks for the names with -rgb, earlier ones for those without.
     for name in ("psnr", "ms-ssim"):
@@ -73,16 +69,10 @@ def describe(groups: Sequence[Sequence[Row]], averaging: Averaging) -> str:
     dates = sorted({row.measured[:10] for row in rows if row.measured})
     threads = sorted({row.threads for row in rows})
     parts = [
-        f"{WORDS[averaging]} of 8-bit RGB over {len(groups[0])} images",
+        f"{AVERAGES[averaging]} of 8-bit RGB over {len(groups[0])} images",
         "rates of real files",
         f"mean seconds with {'/'.join(map(str, threads))} thread(s) on {rows[0].device}",
         *versions,
         *([f"measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"] if dates else []),
     ]
     return "; ".join(parts)
-
-
-def _mean(rows: Sequence[Row], name: str) -> float | None:
-    values: list[float | None] = [getattr(row, name) for row in rows]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None

@@ -33,9 +33,10 @@ class Row:
 
     `bytes` is the size of the real file, `bpp` is `8 * bytes / pixels`. `psnr` in dB over all
     samples of the 8-bit RGB output, `mse` on 0..255, `ms_ssim` 0..1 (None: picture too small or no
-    library). Seconds are wall time with `threads` threads; `peak_mib` is the growth of the
-    process's resident memory. `failed` says why a row counts as failed: the file did not decode,
-    or to another size. `file` and `output` are SHA-256 names in the folder of kept files.
+    library). Seconds are wall time with `threads` threads on `machine`; `peak_mib` is the growth
+    of the process's resident memory while it encodes. `pixels` is the SHA-256 of the picture's.
+    `failed` says why a row counts as failed: the file did not decode, or to another size. `file`
+    is the SHA-256 name of the coded file in the folder of kept files.
     """
 
     codec: str
@@ -55,6 +56,8 @@ class Row:
     peak_mib: float | None = None
     device: str = "cpu"
     threads: int = 1
+    machine: str = ""
+    pixels: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str | float] = field(default_factory=dict)
     file: str | None = None

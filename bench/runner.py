@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -23,8 +26,9 @@ SLOW_GUESS, FAST_GUESS = 60.0, 1.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run(tasks: Sequence[Task], jobs: int, done: Callable[[Row], None]) -> None:
-    """Measure every task, at most `jobs` at a time; `done` gets each row, in this process.
+def run(tasks: Sequence[Task], jobs: int, done: Callable[[Row, float], None]) -> None:
+    """Measure every task, at most `jobs` at a time; `done` gets each row and the seconds that its
+    process took, in this process.
 
     A process that dies without a word (killed, out of memory) gives a failed row. KeyboardInterrupt
     ends the processes and is passed on; the rows in flight are lost, no other.
@@ -32,10 +36,11 @@ def run(tasks: Sequence[Task], jobs: int, done: Callable[[Row], None]) -> None:
     if not tasks:
         return
     waiting = iter(tasks)
-    running: dict[Connection, tuple[Task, ForkServerProcess]] = {}
-    with _thread_variables(tasks[0].threads):
+    running: dict[Connection, tuple[Task, ForkServerProcess, float]] = {}
+    with _one_thread():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
+        _start_quietly()
         try:
             while True:
                 for task in _take(waiting, jobs - len(running)):
@@ -43,15 +48,16 @@ def run(tasks: Sequence[Task], jobs: int, done: Callable[[Row], None]) -> None:
                     process = context.Process(target=_work, args=(task, theirs), daemon=True)
                     process.start()
                     theirs.close()
-                    running[ours] = task, process
+                    running[ours] = task, process, time.monotonic()
                 if not running:
                     return
                 for connection in wait(list(running)):
                     assert isinstance(connection, Connection)
-                    task, process = running.pop(connection)
-                    done(_result(connection, task, process))
+                    task, process, start = running.pop(connection)
+                    row = _result(connection, task, process)
+                    done(row, time.monotonic() - start)
         finally:
-            for _, process in running.values():
+            for _, process, _ in running.values():
                 process.terminate()
 
 
@@ -61,14 +67,12 @@ def _take(tasks: Iterator[Task], count: int) -> Iterator[Task]:
 
 
 def _work(task: Task, answer: Connection) -> None:
-    import signal
-
     import torch
 
     # A Ctrl-C on the terminal goes to every process; the bench alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(task.threads)
+    torch.set_num_threads(1)
     answer.send(measured_row(task))
 
 
@@ -87,16 +91,25 @@ def _result(connection: Connection, task: Task, process: ForkServerProcess) -> R
     except EOFError:
         process.join()
         why = f"its process ended with code {process.exitcode} and no result"
-        row = replace(empty_row(task, (0, 0)), failed=why)
+        row = replace(empty_row(task), failed=why)
     connection.close()
     process.join()
     return row
 
 
+def _start_quietly() -> None:
+    # A Ctrl-C while the server imports torch would end it, and a long traceback be printed.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
-def _thread_variables(threads: int) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
@@ -106,15 +119,11 @@ def _thread_variables(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def seconds_left(tasks: Sequence[Task], rows: Mapping[str, Sequence[Row]], jobs: int) -> float:
-    """Wall time that `tasks` will take, from the rows (by codec) measured so far."""
+def seconds_left(tasks: Sequence[Task], seconds: Mapping[str, Sequence[float]], jobs: int) -> float:
+    """Wall time that `tasks` will take, from the seconds that rows took so far, by codec."""
     total = 0.0
     for task in tasks:
-        times = [
-            row.encode_seconds + (row.decode_seconds or 0)
-            for row in rows.get(task.codec, ())
-            if row.encode_seconds is not None
-        ]
+        times = seconds.get(task.codec)
         guess = SLOW_GUESS if task.slow else FAST_GUESS
         total += sum(times) / len(times) if times else guess
     return total / jobs

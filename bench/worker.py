@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bench.codecs.codec import Codec, Picture
 from bench.codecs.registry import find
-from bench.datasets import read_picture
+from bench.datasets import digest, read_picture
 from bench.measures import measure, perceptual
 from bench.rows import Row
 
@@ -31,7 +31,7 @@ class Task:
     setting: float
     image: Path
     kept: Path
-    threads: int
+    machine: str
     slow: bool = False
     perceptual: bool = False
 
@@ -43,9 +43,10 @@ class Task:
 
 def measured_row(task: Task) -> Row:
     """Encode, write the file, read it, decode it, compare. A failure is a row that says so."""
-    picture = read_picture(task.image)
-    row = empty_row(task, picture.shape)
+    row = empty_row(task)
     try:
+        picture = read_picture(task.image)
+        row = replace(row, width=picture.shape[1], height=picture.shape[0], pixels=digest(picture))
         codecs, missing = find([task.codec])
         if not codecs:
             return replace(row, failed=" ".join(missing))
@@ -54,21 +55,25 @@ def measured_row(task: Task) -> Row:
         return replace(row, failed=f"{type(error).__name__}: {error}"[:300])
 
 
-def empty_row(task: Task, shape: tuple[int, ...]) -> Row:
+def empty_row(task: Task) -> Row:
     """A row with nothing measured yet."""
     return Row(
         codec=task.codec,
         family=task.family,
         setting=task.setting,
         image=task.image.stem,
-        width=shape[1],
-        height=shape[0],
-        threads=task.threads,
+        width=0,
+        height=0,
+        machine=task.machine,
         measured=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
 
 
 def _coded(row: Row, codec: Codec, picture: Picture, task: Task) -> Row:
+    if codec.whole and task.setting != int(task.setting):
+        return replace(row, failed=f"setting {task.setting:g}: {codec.name} wants whole numbers")
+    if codec.prepare:
+        codec.prepare(task.setting)
     before = _reset_peak()
     coded, encode_seconds = _timed(lambda: codec.encode(picture, task.setting))
     peak = _peak() - before if before else None

@@ -17,6 +17,7 @@ import torch
 from bench.codecs import coin, own, reference, registry, stills, video, ycbcr, zoo
 from bench.codecs.codec import Codec, Picture
 from inrcodec.codec import as_signal
+from inrcodec.fitting.samples import Samples
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,11 +75,27 @@ def test_the_same_picture_gives_the_same_file(name: str, odd: Picture) -> None:
 def test_settings_run_from_low_to_high_rate(name: str) -> None:
     codec = found(name)
     assert set(codec.quick) < set(codec.settings)
-    assert len(codec.quick) == 5
+    assert len(codec.quick) in (5, 6)
     steps = np.diff(codec.settings)
     assert (steps > 0).all() or (steps < 0).all()
     assert len(codec.versions) > 1
+    assert codec.whole == (name != "jpeg2000")
     assert pickle.loads(pickle.dumps(codec)).settings == codec.settings  # for other processes
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_limits_are_settings_and_hold_the_others_between(name: str, odd: Picture) -> None:
+    codec = found(name)
+    assert codec.limits
+    least, most = codec.limits
+    assert sorted([least, *codec.settings, most]) in (
+        [least, *codec.settings, most],
+        [most, *reversed(codec.settings), least],
+    )
+    small, large = (codec.encode(odd, setting).data for setting in codec.limits)
+    assert codec.decode(small).shape == codec.decode(large).shape == odd.shape
+    assert len(small) <= len(codec.encode(odd, codec.settings[0]).data)
+    assert len(large) > len(codec.encode(odd, codec.settings[-1]).data)
 
 
 def test_a_fresh_process_decodes_the_bytes(odd: Picture, tmp_path: Path) -> None:
@@ -194,6 +211,35 @@ def test_coin_learns_and_half_floats_hold_it(odd: Picture) -> None:
     assert long.bpp == 16 * 1803 / odd[..., 0].size
 
 
+def test_larger_nets_of_coin_do_not_lose_to_the_smallest(odd: Picture) -> None:
+    """At one rate for all, the two largest end as a plain colour."""
+    signal = as_signal(odd[:32, :40])
+    small = coin.fit_coin(signal, "5x20", 120).psnr
+    assert small > 28
+    for net in ("10x40", "13x49"):
+        assert coin.fit_coin(signal, net, 120).psnr > small
+
+
+def test_coin_as_published_is_another_rival(odd: Picture) -> None:
+    plain, asked = found("coin"), found("coin-50000")
+    assert plain.versions != asked.versions  # rows of one don't stand for the other
+    signal = as_signal(odd)
+    published = [coin.fit_coin(signal, "5x20", steps, published=True).psnr for steps in (2, 150)]
+    assert published[0] + 2 < published[1] < coin.fit_coin(signal, "5x20", 150).psnr
+    with pytest.raises(ValueError, match="setting 1804: COIN's nets have 1803, "):
+        asked.encode(odd, 1804)
+
+
+def test_coordinates_of_published_coin_go_by_the_height() -> None:
+    """Its code: `2 * (index / (height - 1) - 0.5)` along both axes."""
+    for height, width in ((512, 768), (768, 512)):
+        signal = as_signal(np.zeros((height, width, 3), np.uint8))
+        ours = Samples(signal, "cpu", 0).coordinates(torch.tensor([0, width - 1, width]))
+        theirs = coin.coordinate_scale(signal) * ours
+        assert theirs[1, 1] - theirs[0, 1] == pytest.approx(2 * (width - 1) / (height - 1))
+        assert theirs[2, 0] - theirs[0, 0] == pytest.approx(2 / (height - 1), rel=1e-3)
+
+
 def test_own_files_are_the_packages_own(odd: Picture) -> None:
     codec = found("inrcodec-siren-e1")
     assert codec.family == "inrcodec-siren"
@@ -293,7 +339,11 @@ def test_zoo_models_write_real_strings(
     torch.save(net.state_dict(), tmp_path / f"{stem}-1-00000000.pth.tar")
     codec = found(model)
     assert codec.settings == (1,)
-    data = codec.encode(odd, 1).data
+    assert codec.prepare
+    codec.prepare(1)
+    with monkeypatch.context() as patch:  # what is timed loads nothing
+        patch.setattr(zoo.torch, "load", None)
+        data = codec.encode(odd, 1).data
     zoo._model.cache_clear()
     decoded = codec.decode(data)
     assert decoded.shape == odd.shape

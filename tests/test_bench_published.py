@@ -7,15 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.bd import (
-    NoDeltaError,
-    bd_psnr,
-    bd_rate,
-    matrix,
-    mean_of_images,
-    measured_curves,
-    measured_images,
-)
+from bench.averages import measured_curves, measured_images
+from bench.bd import NoDeltaError, bd_psnr, bd_rate, matrix, mean_of_images
 from bench.published import Averaging, Curve, per_image, published_curve, published_curves
 from bench.rows import Row
 
@@ -152,6 +145,25 @@ def test_too_few_points_and_ranges_apart_are_refused_in_one_line() -> None:
         bd_rate(curve(*RISING), high)
     assert "\n" not in f"{few.value}{apart.value}"
     assert bd_psnr(curve(*RISING), high).value == pytest.approx(20)
+
+
+def test_less_than_a_decibel_in_common_has_no_figure() -> None:
+    """The curves touch: a figure over so little would be of single points."""
+    ours = curve(*RISING, label="ours")
+    for over, known in ((0.03, False), (0.99, False), (1.0, True)):
+        above = curve(*((bpp, psnr + 14 - over) for bpp, psnr in RISING), label="above")
+        below = curve(*((bpp * 20, psnr) for bpp, psnr in RISING), label="below")
+        faster = curve(*((bpp * 20 ** (1 - over / 14), psnr) for bpp, psnr in RISING))
+        if known:
+            assert bd_rate(ours, above).high - bd_rate(ours, above).low == pytest.approx(over)
+            continue
+        with pytest.raises(NoDeltaError, match=rf"^ours and above .*{42 - over:.2f} to 42.00 dB"):
+            bd_rate(ours, above)
+        assert isinstance(matrix([ours, above])[0][1], str)
+        with pytest.raises(NoDeltaError, match="no range of rate"):
+            bd_psnr(ours, below)
+        with pytest.raises(NoDeltaError, match=r"bpp, 0.\d\d dB, in common; .* needs 1 dB"):
+            bd_psnr(ours, faster)
 
 
 def test_points_that_another_beats_are_left_out_and_named() -> None:

@@ -23,7 +23,9 @@ from PIL import Image
 from bench.codecs.codec import Codec, Coded, Picture
 from bench.datasets import KODAK_NAMES
 from bench.measures import measure
+from bench.published import published_curve
 from bench.report.compare import CLOSE, EQUAL, comparisons, equal_bytes
+from bench.report.counterparts import counterparts
 from bench.report.curves import PER_IMAGE, deltas, image_deltas, published, ranking
 from bench.report.page import write_report
 from bench.report.summary import summarise
@@ -45,7 +47,8 @@ def _still(form: str, name: str, family: str) -> Codec:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
     settings = (5.0, 20.0, 40.0, 60.0, 90.0)
-    return Codec(name, family, settings, settings, encode, decode, {"Pillow": "of the test"})
+    versions = {"Pillow": "of the test"}
+    return Codec(name, family, settings, settings, encode, decode, versions, whole=True)
 
 
 CODECS = {
@@ -269,6 +272,126 @@ def test_no_loss_is_in_no_curve(rows: list[Row], images: list[Path], tmp_path: P
     assert "png" in paths[3].read_text("utf-8")
 
 
+def test_every_figure_stands_beside_its_range(report: Report, rows: list[Row]) -> None:
+    summary = summarise(rows)
+    cell = deltas(summary, "mean-psnr").cells["jpeg", "avif-444-s6"]
+    assert not isinstance(cell, str)
+    figure = f"{cell.value:+.1f} ({cell.low:.1f} to {cell.high:.1f} dB)"
+    page, tables = report[0].read_text("utf-8"), report[3].read_text("utf-8")
+    assert f"jpeg</th><td>{figure}</td>" in page, "table of the codecs"
+    assert tables.count(f"| {figure} |") >= 2, "table of the codecs, matrix"
+    bare = r"\| [+-][\d.]+ \|"
+    assert not re.search(bare, tables)
+
+
+def test_why_there_is_no_figure_is_told(rows: list[Row], tmp_path: Path) -> None:
+    """Of a codec that touches the others' PSNRs with its best point: the range, not a figure."""
+    summary = summarise(rows)
+    lowest = {name: min(p.psnr or 0 for p in summary.complete if p.codec == name)
+              for name in CODECS}  # fmt: skip
+    top = max(p.psnr or 0 for p in summary.complete if p.codec == "inrcodec-test")
+    down = top - max(lowest.values()) - 0.5
+    low = [
+        replace(row, psnr=(row.psnr or 0) - down, mse=(row.mse or 0) * 10 ** (down / 10))
+        if row.codec == "inrcodec-test"
+        else row
+        for row in rows
+    ]
+    page, _, _, tables = write_report(low, tmp_path, [], tmp_path, codecs=CODECS)
+    reason = re.compile(
+        r"avif-444-s6 and inrcodec-test have only \d\d\.\d\d to \d\d\.\d\d dB in common"
+    )
+    codecs = tables.read_text("utf-8").split("## BD-rate")[0]
+    assert "| inrcodec-test | n/a |" in codecs
+    assert reason.search(codecs)
+    assert reason.search(page.read_text("utf-8").split('id="speed"')[1])
+
+
+def test_what_was_left_out_is_shown_and_counted(
+    rows: list[Row], images: list[Path], tmp_path: Path
+) -> None:
+    lines = [f"torn.png: can't be read {HOSTILE}", "jxl: pillow-jxl-plugin is not installed"]
+    paths = write_report(rows, tmp_path, images, tmp_path, codecs=CODECS, left_out=lines)
+    page, tables = paths[0].read_text("utf-8"), paths[3].read_text("utf-8")
+    for text in (page.split("<script>")[0], tables):
+        assert "torn.png" in text
+        assert lines[1] in text
+    assert "<dt>Left out</dt><dd>2 of" in page
+    assert "## Left out: 2" in tables
+    assert "<script>" not in tables
+
+
+def test_perceptual_measures_and_notes(rows: list[Row], tmp_path: Path) -> None:
+    """Means of the pictures in columns of their own; words in a list, numbers of a row nowhere."""
+    scores = {"eye": 70.0, "rocket": 80.0}
+    some = [
+        replace(row, notes={"fit": "by hand", "steps": 98765, "ssimulacra2": scores[row.image]})
+        if row.codec == "jpeg"
+        else row
+        for row in rows
+    ]
+    some[-1] = replace(some[-1], notes={"fit": "of a failed row"})
+    tables = write_report(some, tmp_path, [], tmp_path, codecs=CODECS)[3].read_text("utf-8")
+    head = next(line for line in tables.splitlines() if "SSIMULACRA2" in line)
+    place = head.split("|").index(" SSIMULACRA2 ")
+    lines = tables.split(head)[1].splitlines()[2:17]
+    found = {tuple(line.split("|")[index].strip() for index in (1, place)) for line in lines}
+    assert found == {("jpeg", "75.00"), ("avif-444-s6", "n/a"), ("inrcodec-test", "n/a")}
+    assert "LPIPS" not in tables
+    assert "- jpeg: fit: by hand\n" in tables
+    assert "98765" not in tables
+    assert "of a failed row" not in tables
+
+
+def test_machines_are_named_and_mixing_them_is_said(rows: list[Row], tmp_path: Path) -> None:
+    def page(machines: list[str]) -> str:
+        some = [replace(row, machine=machines[i % len(machines)]) for i, row in enumerate(rows)]
+        return write_report(some, tmp_path, [], tmp_path, codecs=CODECS)[3].read_text("utf-8")
+
+    one, two = page(["Z80, 1 core"]), page(["Z80, 1 core", "Z80, 2 at a time"])
+    assert "- Machine: Z80, 1 core\n" in one
+    assert "Caution" not in one
+    assert "- Machines: Z80, 1 core; Z80, 2 at a time\n" in two
+    assert "- Caution: seconds come from 2 machines" in two
+
+
+def _kodak_as_published(scale: float = 1.0) -> list[Row]:
+    """Rows of 24 pictures, all different, whose means are `scale` times the published rates."""
+    found = []
+    curve = published_curve("webp")
+    for place, (bpp, psnr) in enumerate(zip(curve.bpp, curve.psnr, strict=True)):
+        for index, name in enumerate(KODAK_NAMES):
+            off = (index - 11.5) / 12
+            row = _row("webp-m4", "webp", 5.0 * (place + 1), name, 1000)
+            row = replace(row, width=768, height=512, bpp=scale * bpp * (1 + off / 2))
+            found.append(replace(row, psnr=psnr + 3 * off, mse=10.0))
+    return found
+
+
+def test_a_format_measured_as_published_differs_by_nothing() -> None:
+    everything = _kodak_as_published()
+    table = counterparts(summarise(everything))
+    assert table
+    (line,) = table[1]
+    assert line[:2] == ["webp-m4", published_curve("webp").label]
+    assert line[2:4] == ["+0.00", "28.3 to 41.8 dB"]
+    assert "method 4" in line[4]
+    twice = counterparts(summarise(_kodak_as_published(2.0)))
+    assert twice
+    assert twice[1][0][2] == "+100.00"
+
+
+def test_counterparts_want_all_of_kodak_and_say_why_there_is_no_figure() -> None:
+    everything = _kodak_as_published()
+    fewer = [row for row in everything if row.image != "kodim24"]
+    assert counterparts(summarise(fewer)) is None
+    assert counterparts(summarise([replace(row, width=384) for row in everything])) is None
+    three = counterparts(summarise([row for row in everything if row.setting < 20]))
+    assert three
+    assert three[1][0][2] == "n/a"
+    assert "3 usable points" in three[1][0][3]
+
+
 @pytest.mark.parametrize("goal", [21.0, 47.0, 88.0])
 def test_equal_bytes_finds_the_setting(goal: float, images: list[Path]) -> None:
     codec, picture = CODECS["jpeg"], np.asarray(Image.open(images[0]))
@@ -304,6 +427,63 @@ def test_comparison_shows_the_kept_file(
         # The rival "avif" is the very codec that stands for ours here.
         rival = next(rival for rival in rivals if rival["codec"] == "avif-444-s6")
         assert rival["bytes"] == pytest.approx(ours["bytes"], rel=CLOSE)
+
+
+def _bytes(size: Callable[[float], float], ends: tuple[float, float], whole: bool) -> Codec:
+    """A codec whose files have as many bytes as `size` says of the setting."""
+
+    def encode(picture: Picture, setting: float) -> Coded:
+        assert min(ends) <= setting <= max(ends)
+        assert not whole or setting == int(setting)
+        return Coded(bytes(round(size(setting))))
+
+    low, high = ends
+    inner = (low + (high - low) // 4, high - (high - low) // 4)
+    return Codec(
+        "sized", "sized", inner, inner, encode, lambda _: EMPTY, {}, limits=ends, whole=whole
+    )
+
+
+EMPTY = np.zeros((1, 1, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "ends", "whole"),
+    [
+        (lambda quality: 40 * quality, (1, 100), True),
+        (lambda quantiser: 4000 * 0.9**quantiser, (51, 0), True),
+        (lambda ratio: 24000 / ratio, (2000, 2), False),
+    ],
+    ids=["quality", "quantiser", "ratio"],
+)
+@pytest.mark.parametrize("wanted", [0.0, 0.03, 0.3, 0.5, 0.7, 0.97, 1.0])
+def test_equal_bytes_are_sought_over_the_whole_range(
+    size: Callable[[float], float], ends: tuple[float, float], whole: bool, wanted: float
+) -> None:
+    """Also outside the bench's settings, whichever way the settings run."""
+    setting = ends[0] * (ends[1] / ends[0]) ** wanted if not whole else None
+    aim = round(size(setting if setting else round(ends[0] + wanted * (ends[1] - ends[0]))))
+    found, coded = equal_bytes(_bytes(size, ends, whole), EMPTY, aim)
+    assert len(coded.data) == round(size(found))
+    assert len(coded.data) == pytest.approx(aim, rel=CLOSE, abs=0.5)
+
+
+def test_bytes_out_of_reach_give_the_end_and_no_costly_tries() -> None:
+    tried = []
+    codec = _bytes(lambda quality: 40 * quality, (1, 100), whole=True)
+
+    def encode(picture: Picture, setting: float) -> Coded:
+        tried.append(setting)
+        return codec.encode(picture, setting)
+
+    watched = replace(codec, encode=encode)
+    assert equal_bytes(watched, EMPTY, 7)[0] == 1
+    assert max(tried) < 30
+    assert equal_bytes(watched, EMPTY, 9000)[0] == 100
+    tried.clear()
+    equal_bytes(watched, EMPTY, 2010)
+    assert 100 not in tried
+    assert equal_bytes(replace(codec, limits=None), EMPTY, 7)[0] == codec.settings[0]
 
 
 def test_missing_files_are_a_line(rows: list[Row], images: list[Path], tmp_path: Path) -> None:

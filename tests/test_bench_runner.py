@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from bench import worker
-from bench.__main__ import clock, main
+from bench.cli import clock, main
 from bench.codecs.codec import Codec, Coded, Picture
 from bench.datasets import KODAK, QUICK, DatasetError, find_images
-from bench.rows import Row, appending, read_rows
+from bench.rows import appending, read_rows
 from bench.runner import _result, seconds_left
-from bench.worker import Task, empty_row, measured_row
+from bench.worker import Task, measured_row
 
 CODECS = ["--codecs", "jpeg", "webp"]
 
@@ -45,7 +45,7 @@ def bench(*words: object) -> int:
 
 def task(pictures: Path, **changes: object) -> Task:
     path = pictures / "waves0.png"
-    plain = Task("fake", "fake", 1.0, path, pictures.parent / "files", threads=1)
+    plain = Task("fake", "fake", 1.0, path, pictures.parent / "files", "a machine")
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -53,7 +53,7 @@ def test_a_run_keeps_rows_and_files_and_a_second_one_measures_nothing(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert bench("run", "--images", pictures, "--out", out, *CODECS) == 0
+    assert bench("run", "--images", pictures, "--out", out, "--jobs", 2, *CODECS) == 0
     rows = read_rows(out / "rows.jsonl")
     assert {(row.codec, row.image) for row in rows} == {
         (codec, image) for codec in ("jpeg", "webp") for image in ("waves0", "waves1")
@@ -69,13 +69,17 @@ def test_a_run_keeps_rows_and_files_and_a_second_one_measures_nothing(
     assert {path.name for path in reports} >= {"report.html", "rd.png", "table.md", "jpeg.json"}
     assert all(path.stat().st_size for path in reports)
 
+    assert all(row.threads == 1 and "2 at a time" in row.machine for row in rows)
+
     before = (out / "rows.jsonl").read_bytes()
     assert bench("run", "--images", pictures, "--out", out, *CODECS) == 0
     assert (out / "rows.jsonl").read_bytes() == before
     assert bench("run", "--images", pictures, "--out", out, *CODECS, "--again", "jpeg") == 0
     again = read_rows(out / "rows.jsonl")
     assert len(again) == len(rows)
-    assert (out / "rows.jsonl").read_bytes().count(b"\n") == len(rows) + len(rows) // 2
+    assert (out / "rows.jsonl").read_bytes().count(b"\n") == len(rows) + sum(
+        row.codec == "jpeg" for row in rows
+    )
 
 
 def test_rows_of_another_version_are_measured_again(pictures: Path, tmp_path: Path) -> None:
@@ -87,6 +91,61 @@ def test_rows_of_another_version_are_measured_again(pictures: Path, tmp_path: Pa
     assert bench(*words) == 0
     assert len(path.read_text().splitlines()) == 4
     assert all(not row.versions["Pillow"].startswith("0.") for row in read_rows(path))
+
+
+def test_another_picture_of_the_same_name_is_measured(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["run", "--images", pictures, "--out", out, "--codecs", "jpeg", "--settings", 50]
+    assert bench(*words) == 0
+    Image.new("RGB", (72, 48), "teal").save(pictures / "waves0.png")
+    assert bench(*words) == 0
+    rows = {row.image: row for row in read_rows(out / "rows.jsonl")}
+    assert len((out / "rows.jsonl").read_text().splitlines()) == 3
+    assert rows["waves0"].psnr > 40 > rows["waves1"].psnr  # type: ignore[operator]
+
+
+def test_a_failed_row_is_tried_again(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["run", "--images", pictures, "--out", out, "--codecs", "jpeg", "--settings", 50]
+    out.mkdir()
+    (out / "files").touch()
+    assert bench(*words) == 0
+    assert all(row.failed for row in read_rows(out / "rows.jsonl"))
+    (out / "files").unlink()
+    assert bench(*words) == 0
+    assert not [row for row in read_rows(out / "rows.jsonl") if row.failed]
+
+
+def test_fractional_settings_of_whole_codecs_fail(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["--images", pictures, "--out", out, "--codecs", "jpeg", "--settings", 50, 50, 0.5]
+    assert bench("run", *words) == 0
+    rows = {(row.image, row.setting): row.failed for row in read_rows(out / "rows.jsonl")}
+    assert len(rows) == 4
+    assert rows["waves0", 50] is None
+    assert rows["waves0", 0.5] == "setting 0.5: jpeg wants whole numbers"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 5])
+def test_a_ctrl_c_is_one_line(pictures: Path, tmp_path: Path, seconds: float) -> None:
+    words = ["--images", pictures, "--out", tmp_path / "out", "--codecs", "inrcodec-siren-e1"]
+    command = [sys.executable, "-m", "bench", "run", *map(str, words)]
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        start_new_session=True,
+    ) as run:
+        time.sleep(seconds)
+        os.killpg(run.pid, signal.SIGINT)
+        error = run.communicate(timeout=60)[1]
+    # A run that was over by then is fine too.
+    if run.returncode:
+        assert run.returncode in (130, -signal.SIGINT)
+        assert "Traceback" not in error
+        if run.returncode == 130:
+            assert "bench: interrupted" in error.splitlines()[-1]
 
 
 def test_a_killed_run_loses_the_rows_in_flight_at_most(pictures: Path, tmp_path: Path) -> None:
@@ -119,6 +178,10 @@ def test_mistakes_are_one_line(
     out = tmp_path / "out"
     empty = tmp_path / "empty"
     empty.mkdir()
+    twins = tmp_path / "twins"
+    twins.mkdir()
+    (twins / "a.png").touch()
+    (twins / "a.bmp").touch()
     monkeypatch.delenv(KODAK, raising=False)
     for words, text in (
         (
@@ -127,6 +190,7 @@ def test_mistakes_are_one_line(
         ),
         (["--images", empty], "holds no lossless picture"),
         (["--images", pictures, "--only", "kodim01"], "no picture named kodim01"),
+        (["--images", twins], "two pictures are named a; rename one"),
         (["--images", pictures, "--codecs", "jpg"], "'jpg' is unknown; did you mean jpeg"),
     ):
         assert bench("run", "--out", out, *words) == 2
@@ -134,7 +198,7 @@ def test_mistakes_are_one_line(
         assert text in error
         assert len(error.splitlines()) == 1
     assert bench("report", "--out", out, "--images", pictures) == 2
-    assert "no row of these pictures yet" in capsys.readouterr().err
+    assert "no row of these pictures and codecs" in capsys.readouterr().err
     with appending(out / "rows.jsonl"):
         assert bench("run", "--images", pictures, "--out", out, *CODECS) == 2
     assert "another bench is writing it" in capsys.readouterr().err
@@ -143,11 +207,13 @@ def test_mistakes_are_one_line(
 def test_a_picture_that_cannot_be_read_is_left_out(
     pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n rubbish")
     out = tmp_path / "out"
     assert bench("run", "--images", pictures, "--out", out, "--codecs", "jpeg") == 0
     assert {row.image for row in read_rows(out / "rows.jsonl")} == {"waves0", "waves1"}
     assert "broken.png: can't be read as a picture" in caplog.text
+    assert "broken.png" in (out / "table.md").read_text()
 
 
 def test_a_codec_that_is_not_installed_is_left_out(
@@ -229,11 +295,8 @@ def test_a_process_that_dies_is_a_failed_row(pictures: Path) -> None:
 
 
 def test_time_left_comes_from_rows_of_the_same_codec(pictures: Path) -> None:
-    row: Row = replace(
-        empty_row(task(pictures), (48, 72, 3)), encode_seconds=4.0, decode_seconds=1.0
-    )
     tasks = [task(pictures, setting=float(index)) for index in range(6)]
-    assert seconds_left(tasks, {"fake": [row]}, jobs=2) == 15
+    assert seconds_left(tasks, {"fake": [4.0, 6.0]}, jobs=2) == 15
     slow = [task(pictures, codec="other", slow=True)]
     assert seconds_left(slow, {}, jobs=1) > seconds_left([task(pictures)], {}, jobs=1)
     assert (clock(61), clock(3661)) == ("01:01", "01:01:01")

@@ -46,6 +46,7 @@ class Reference:
     decoder: str
     settings: tuple[float, ...]
     quick: tuple[float, ...]
+    limits: tuple[int, int]
     raw: bool = True
     home: str | None = None
 
@@ -118,6 +119,8 @@ def load(name: str) -> Codec:
         decode=partial(decode, reference),
         versions=_versions(reference),
         slow=True,
+        limits=reference.limits,
+        whole=True,
     )
 
 
@@ -153,6 +156,7 @@ REFERENCES = {
         "{bpgdec} -o {output} {file}",
         _QUANTISERS,
         _QUANTISERS[1:],
+        (51, 0),
         raw=False,
     ),
     "compressai-vtm": Reference(
@@ -166,6 +170,7 @@ REFERENCES = {
         _JCT_DECODER,
         _QUANTISERS,
         _QUANTISERS[1:],
+        (63, 0),
         home="INRCODEC_VTM",
     ),
     "compressai-hm": Reference(
@@ -179,6 +184,7 @@ REFERENCES = {
         _JCT_DECODER,
         _QUANTISERS,
         _QUANTISERS[1:],
+        (51, 0),
         home="INRCODEC_HM",
     ),
     "compressai-av1": Reference(
@@ -191,6 +197,7 @@ REFERENCES = {
         "{aomdec} {file} -o {output} --rawvideo --output-bit-depth=8",
         (57, 52, 47, 42, 37, 32, 27, 22, 17, 12),
         (57, 47, 37, 27, 17),
+        (63, 0),
     ),
 }
 

@@ -31,6 +31,7 @@ class Still:
     setting: str = "quality"
     feature: str | None = None
     plugin: tuple[str, str] | None = None
+    limits: tuple[float, float] = (0, 100)
     nested: Mapping[str, str] = field(default_factory=dict)
     """Options of the encoder below, where the plugin has a table of them."""
 
@@ -90,6 +91,8 @@ def load(name: str) -> Codec:
         encode=partial(encode, still),
         decode=partial(decode, still),
         versions=_versions(still),
+        limits=still.limits,
+        whole=still.setting == "quality",
     )
 
 
@@ -123,18 +126,23 @@ LIBRARIES = {
     "avif": "libavif",
 }
 
-AVIF, AVIF_QUICK = (1, 5, 15, 25, 35, 45, 55, 65, 75), (5, 25, 45, 65, 75)
-HEIC, HEIC_QUICK = (10, 15, 20, 25, 30, 35, 40, 45, 50, 60), (10, 20, 30, 40, 50)
-
+# The quick settings go from the rates of our own quick set, where the format can, to 1.2 bpp (means
+# of kodim05 and kodim20).
+AVIF, AVIF_QUICK = (1, 5, 15, 25, 35, 45, 55, 65, 75), (1, 15, 25, 35, 45, 55)
+AVIF_PSNR, AVIF_PSNR_QUICK = (0, *AVIF), (0, 5, 15, 25, 35, 55)  # otherwise 0 is the same as 1
+HEIC, HEIC_QUICK = (1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60), (1, 10, 20, 30, 40, 50)
 
 PUBLISHED = tuple(range(5, 100, 5))
 """The qualities of CompressAI's published curves of JPEG and WebP."""
 
 
+JPEG = (1, 100)
+
+
 def _jpeg(line: str, **options: Any) -> Still:
     settings = (5, 10, 15, 20, 30, 40, 50, 60, 75, 85)
     options["optimize"] = True
-    return Still("JPEG", line, settings, (5, 15, 30, 50, 75), options, feature="jpg")
+    return Still("JPEG", line, settings, (5, 15, 30, 50, 75), options, feature="jpg", limits=JPEG)
 
 
 def _avif(chroma: str, speed: int, tune: str | None = None) -> Still:
@@ -144,7 +152,8 @@ def _avif(chroma: str, speed: int, tune: str | None = None) -> Still:
         # By default libavif tunes for the eye, which costs PSNR.
         options["advanced"] = {"tune": tune}
         line = f"AVIF {chroma}, speed {speed}, tuned for {tune.upper()}; quality 0..100"
-    return Still("AVIF", line, AVIF, AVIF_QUICK, options, feature="avif")
+    settings, quick = (AVIF_PSNR, AVIF_PSNR_QUICK) if tune else (AVIF, AVIF_QUICK)
+    return Still("AVIF", line, settings, quick, options, feature="avif")
 
 
 def _heic(chroma: str) -> Still:
@@ -160,31 +169,34 @@ def _heic(chroma: str) -> Still:
 
 
 STILLS = {
-    "jpeg": _jpeg("JPEG 4:2:0; quality 1..95", subsampling="4:2:0"),
-    "jpeg-444": _jpeg("JPEG 4:4:4; quality 1..95", subsampling="4:4:4"),
+    "jpeg": _jpeg("JPEG 4:2:0; quality 1..100", subsampling="4:2:0"),
+    "jpeg-444": _jpeg("JPEG 4:4:4; quality 1..100", subsampling="4:4:4"),
     "jpeg-plain": Still(
         "JPEG",
-        "JPEG 4:2:0 with the standard's Huffman tables; quality 1..95",
+        "JPEG 4:2:0 with the standard's Huffman tables; quality 1..100",
         PUBLISHED,
         (5, 15, 30, 50, 75),
         {},
         feature="jpg",
+        limits=JPEG,
     ),
     "jpeg2000": Still(
         "JPEG2000",
         "JPEG 2000, 9/7 wavelet; ratio to 24 bpp",
-        # Ratios of CompressAI's published curve, which has the reversible 5/3 wavelet.
-        (190, 150, 110, 80, 60, 40, 30, 20, 12),
-        (190, 80, 40, 20, 12),
+        # Ratios of CompressAI's published curve, which has the reversible 5/3 wavelet, after three
+        # of our own rates.
+        (600, 400, 300, 190, 150, 110, 80, 60, 40, 30, 20, 12),
+        (600, 300, 190, 80, 40, 20),
         {"quality_mode": "rates", "irreversible": True, "mct": 1},
         setting="ratio",
         feature="jpg_2000",
+        limits=(2000, 2),
     ),
     "webp": Still(
         "WEBP",
         "WebP (always 4:2:0), method 6; quality 0..100",
-        (1, 5, 15, 30, 45, 60, 75, 85, 90),
-        (1, 15, 45, 75, 90),
+        (0, 1, 5, 15, 30, 45, 60, 75, 85, 90),
+        (0, 1, 5, 15, 45, 75),
         {"method": 6},
         feature="webp",
     ),
@@ -192,7 +204,7 @@ STILLS = {
         "WEBP",
         "WebP (always 4:2:0), method 4, libwebp's default; quality 0..100",
         PUBLISHED,
-        (5, 15, 45, 75, 90),
+        (5, 10, 20, 45, 75),
         {},
         feature="webp",
     ),
@@ -204,11 +216,12 @@ STILLS = {
     "avif-444-s6-psnr": _avif("4:4:4", 6, "psnr"),
     "jxl": Still(
         "JXL",
-        "JPEG XL, effort 7; quality 0..100",
+        "JPEG XL, effort 7; quality 0..99",
         (1, 10, 20, 30, 45, 60, 75, 85, 90),
-        (1, 20, 45, 75, 85),
+        (1, 10, 20, 45, 60, 75),
         {"effort": 7, "num_threads": 0},
         plugin=("pillow_jxl", "pillow-jxl-plugin"),
+        limits=(0, 99),  # 100 asks for distance 0, which libjxl refuses
     ),
     "heic-444": _heic("4:4:4"),
     "heic-420": _heic("4:2:0"),

@@ -39,6 +39,7 @@ class Video:
     parameters: tuple[str, str]
     settings: tuple[float, ...]
     quick: tuple[float, ...]
+    limits: tuple[int, int]
     libraries: tuple[str, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
 
@@ -116,6 +117,8 @@ def load(name: str) -> Codec:
         encode=partial(encode, video),
         decode=partial(decode, video),
         versions={"av": av.__version__, **_bundled(*video.libraries)},
+        limits=video.limits,
+        whole=True,
     )
 
 
@@ -138,7 +141,8 @@ X265_PARAMETERS = (
 )
 # Numbers of CompressAI's published BPG curve, and some between. At one number BPG's rate is higher
 # (37: 0.35 bpp against 0.25 here, means of Kodak).
-X265_SETTINGS, X265_QUICK = (47, 44, 42, 40, 37, 34, 32, 27, 22), (47, 42, 37, 32, 27)
+X265_SETTINGS = (49, 47, 44, 42, 40, 37, 34, 32, 27, 22)
+X265_QUICK = (49, 44, 40, 37, 32, 27)
 X265_LIBRARIES = ("libx265", "libavcodec")
 
 VIDEOS = {
@@ -151,6 +155,7 @@ VIDEOS = {
         X265_PARAMETERS,
         X265_SETTINGS,
         X265_QUICK,
+        (51, 0),
         X265_LIBRARIES,
     ),
     "x265-420": Video(
@@ -162,6 +167,7 @@ VIDEOS = {
         X265_PARAMETERS,
         X265_SETTINGS,
         X265_QUICK,
+        (51, 0),
         X265_LIBRARIES,
     ),
     "svtav1-420": Video(
@@ -171,9 +177,10 @@ VIDEOS = {
         True,
         {"preset": "4"},
         ("svtav1-params", "crf={}:tune=1:lp=1:avif=1"),
-        # Quantisers of CompressAI's published AV1 curve.
-        (57, 52, 47, 42, 37, 32, 27, 22, 17, 12),
-        (57, 47, 37, 27, 17),
+        # Quantisers of CompressAI's published AV1 curve, and one for its lowest rates.
+        (60, 57, 52, 47, 42, 37, 32, 27, 22, 17, 12),
+        (60, 57, 52, 47, 37, 27),
+        (63, 1),
         ("libSvtAv1Enc", "libdav1d"),
         # lp=1 is its least; measured, wall time equals computing time.
         {"threads": "a pipeline of 16, one at a time (lp=1)"},

@@ -1,8 +1,7 @@
 """Joins pictures with files of CompressAI's learned models, their weights from a local folder.
 
 A file is `HEAD` (width, height, quality, height and width of the last latent) and the model's byte
-strings, each but the last with its length in front. The first encode of a process also loads the
-model, so that its seconds mean little.
+strings, each but the last with its length in front.
 """
 
 from __future__ import annotations
@@ -70,6 +69,11 @@ def _model(model: str, path: Path) -> Any:
     return net.eval()
 
 
+def prepare(model: str, files: dict[int, Path], setting: float) -> None:
+    """Load the model of one quality and build its tables."""
+    _model(model, files[int(setting)])
+
+
 def encode(model: str, files: dict[int, Path], picture: Picture, setting: float) -> Coded:
     """The file at one quality."""
     quality = int(setting)
@@ -125,6 +129,9 @@ def load(name: str) -> Codec:
         decode=partial(decode, name, files),
         versions={"compressai": version("compressai"), "torch": torch.__version__},
         slow=name in SERIAL,
+        limits=(qualities[0], qualities[-1]),
+        whole=True,
+        prepare=partial(prepare, name, files),
     )
 
 

@@ -35,6 +35,8 @@ FAST_SECONDS = 3.0
 CLOSE, EQUAL = 0.01, 0.03
 """The bisection stops within the one; what is outside the other is marked on the page."""
 
+MOST_TRIES = 14
+
 _log = logging.getLogger("bench")
 
 
@@ -114,24 +116,37 @@ def _line(error: Exception) -> str:
 
 
 def equal_bytes(codec: Codec, picture: Picture, size: int) -> tuple[float, Coded]:
-    """The setting, within the codec's own, whose file comes nearest to `size` bytes, by bisection.
+    """The setting whose file comes nearest to `size` bytes, by bisection.
 
-    Whole settings stay whole.
+    Searched first between the bench's settings, then up to the codec's limits: their last steps
+    make files that take long and are seldom wanted.
     """
-    whole = all(float(setting).is_integer() for setting in codec.settings)
+    tried: dict[float, Coded] = {}
+
+    def reached(setting: float) -> int:
+        if setting not in tried:
+            tried[setting] = codec.encode(picture, setting)
+        return len_of(tried[setting])
+
     low, high = float(codec.settings[0]), float(codec.settings[-1])
-    tried = {setting: codec.encode(picture, setting) for setting in {low, high}}
-    while min(map(len_of, tried.values())) < size < max(map(len_of, tried.values())):
-        middle = (low + high) / 2
-        middle = float(round(middle)) if whole else middle
-        if middle in tried or len(tried) > 12:
+    least, most = codec.limits or (low, high)
+    if reached(low) > size:
+        low, high = float(least), low
+    elif reached(high) < size:
+        low, high = high, float(most)
+    while reached(low) < size < reached(high) and len(tried) < MOST_TRIES:
+        middle = _between(low, high, codec.whole)
+        if middle in (low, high) or abs(reached(middle) / size - 1) <= CLOSE:
             break
-        tried[middle] = codec.encode(picture, middle)
-        reached = len_of(tried[middle])
-        if abs(reached / size - 1) <= CLOSE:
-            break
-        low, high = (middle, high) if reached < size else (low, middle)
+        low, high = (middle, high) if reached(middle) < size else (low, middle)
     return min(tried.items(), key=lambda item: abs(math.log(len_of(item[1]) / size)))
+
+
+def _between(low: float, high: float, whole: bool) -> float:
+    if whole:
+        return float(round((low + high) / 2))
+    # Ratios and rates span decades.
+    return math.sqrt(low * high) if low > 0 and high > 0 else (low + high) / 2
 
 
 def len_of(coded: Coded) -> int:

@@ -9,7 +9,7 @@ from bench.bd import NoDeltaError, bd_rate
 from bench.published import BASELINES, published_curve
 from bench.report.curves import MAIN, measured
 from bench.report.summary import Summary
-from bench.report.tables import Table
+from bench.report.tables import Table, common_range, percent
 
 
 def counterparts(summary: Summary) -> Table | None:
@@ -20,7 +20,7 @@ def counterparts(summary: Summary) -> Table | None:
     if not summary.is_kodak:
         return None
     own, _ = measured(summary, MAIN)
-    heads = ["measured here", "published", "BD-rate, %", "common range, dB", "what differs"]
+    heads = ["measured here", "published", "BD-rate, %", "common range", "what differs"]
     rows = []
     for pair in _pairs():
         ours, theirs = pair["measured"], published_curve(pair["published"], MAIN)
@@ -28,9 +28,9 @@ def counterparts(summary: Summary) -> Table | None:
             continue
         try:
             delta = bd_rate(theirs, own[ours])
-        except NoDeltaError:
-            continue
-        figures = [f"{delta.value:+.2f}", f"{delta.low:.1f} to {delta.high:.1f}"]
+            figures = [percent(delta.value, 2), common_range(delta)]
+        except NoDeltaError as error:
+            figures = ["n/a", str(error)]
         rows.append([ours, theirs.label, *figures, pair["why"]])
     return (heads, rows) if rows else None
 

@@ -6,25 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bench.bd import (
-    Delta,
-    ImageDeltas,
-    NoDeltaError,
-    matrix,
-    mean_of_images,
-    measured_curves,
-    measured_images,
-)
+from bench.averages import AVERAGES, measured_curves, measured_images
+from bench.bd import Delta, ImageDeltas, NoDeltaError, matrix, mean_of_images
 from bench.published import Averaging, Curve, per_image, published_curves
 from bench.report.summary import Summary
 from bench.rows import Row
 
 MAIN: Averaging = "mean-psnr"
-
-AVERAGES: dict[Averaging, str] = {
-    "mean-psnr": "mean of the images' PSNR",
-    "psnr-of-mean-mse": "PSNR of the mean MSE",
-}
 
 LANDMARKS = ("vtm", "bpg-444", "av1", "cool-chic-4.2-hop", "c3", "recombiner", "coin")
 """Published systems shown from the start and used as anchors; a click shows the others."""

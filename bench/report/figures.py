@@ -6,9 +6,9 @@ import html
 import zlib
 from typing import Any
 
+from bench.averages import AVERAGES
 from bench.published import Averaging, Curve
 from bench.report.curves import (
-    AVERAGES,
     LANDMARKS,
     Deltas,
     measured,
@@ -18,6 +18,7 @@ from bench.report.curves import (
     why_none_published,
 )
 from bench.report.summary import Summary, colour, is_ours, ms_ssim_decibels
+from bench.report.tables import common_range
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
 
@@ -150,6 +151,8 @@ def speeds(summary: Summary, table: Deltas, anchor: str | None) -> dict[str, Any
         if value is None:
             missing.append(name)
             continue
+        cell = table.cells.get((name, anchor or ""), "")
+        ranges = "" if isinstance(cell, str) else f", {common_range(cell)}"
         family = summary.families[name]
         for panel, seconds in enumerate((speed.encode, speed.decode)):
             traces.append(
@@ -170,7 +173,7 @@ def speeds(summary: Summary, table: Deltas, anchor: str | None) -> dict[str, Any
                         "line": {"color": "#ffffff", "width": 1},
                     },
                     "hovertemplate": f"{_plain(name)}<br>%{{x:.3g}} s per megapixel"
-                    "<br>%{y:.1f} %<extra></extra>",
+                    f"<br>%{{y:.1f}} %{ranges}<extra></extra>",
                 }
             )
     remark = f"Not shown, for want of a BD-rate: {', '.join(missing)}." if missing else ""

@@ -13,20 +13,21 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from bench.averages import AVERAGES
 from bench.codecs.codec import Codec
 from bench.report import tables
 from bench.report.compare import comparisons
 from bench.report.counterparts import counterparts
 from bench.report.curves import (
-    AVERAGES,
-    LANDMARKS,
     Deltas,
     deltas,
     image_deltas,
     ranking,
     why_none_published,
 )
+from bench.report.facts import codec_notes, facts
 from bench.report.figures import rate_distortion, speeds
+from bench.report.markdown import as_markdown
 from bench.report.plots import write_rate_distortion, write_speed
 from bench.report.summary import Summary, is_ours, summarise
 from bench.rows import Row
@@ -42,13 +43,14 @@ def write_report(
     *,
     ours: str | None = None,
     codecs: Mapping[str, Codec] | None = None,
+    left_out: Sequence[str] = (),
 ) -> list[Path]:
     """Write report.html, rd.png, speed.png and table.md into `folder`; returns their paths.
 
     `images` are the originals, found by stem; `kept` is the folder of the coded files, `files` in
     `folder` by default. `ours` names the codec that the page compares with rivals, `codecs` those
-    that may code again for that; by default they come from the registry. What is missing is said
-    on the page.
+    that may code again for that; by default they come from the registry. `left_out` are lines on
+    pictures and codecs that were asked for and not measured. What is missing is said on the page.
     """
     summary = summarise(rows)
     by_rule = [deltas(summary, rule) for rule in AVERAGES] + [image_deltas(summary)]
@@ -58,10 +60,10 @@ def write_report(
     shown["notes"] += absent
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in ("report.html", "rd.png", "speed.png", "table.md")]
-    paths[0].write_text(_page(summary, by_rule, anchor, shown), encoding="utf-8")
+    paths[0].write_text(_page(summary, by_rule, anchor, shown, left_out), encoding="utf-8")
     write_rate_distortion(summary, paths[1])
     write_speed(summary, by_rule[0], anchor, paths[2])
-    paths[3].write_text(_markdown(summary, by_rule, anchor), encoding="utf-8")
+    paths[3].write_text(as_markdown(summary, by_rule, anchor, left_out), encoding="utf-8")
     return paths
 
 
@@ -81,31 +83,12 @@ def _available(summary: Summary) -> tuple[dict[str, Codec], list[str]]:
     return found, missing
 
 
-def facts(summary: Summary) -> list[tuple[str, str]]:
-    """What was measured, on what, with what."""
-    rows = (*summary.good, *summary.failed)
-    pixels = {row.image: row.width * row.height for row in rows}
-    data = "Kodak, all 24 pictures" if summary.is_kodak else _some(summary.images)
-    days = sorted({row.measured[:10] for row in rows if row.measured})
-    versions = sorted({f"{name} {text}" for row in rows for name, text in row.versions.items()})
-    return [
-        ("Pictures", f"{data} ({sum(pixels.values()) / 1e6:.2f} megapixels)"),
-        ("Rows", f"{len(summary.good)} measured, {len(summary.failed)} failed"),
-        ("Codecs", str(len(summary.families))),
-        ("Measured", " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "no date given"),
-        ("Device", ", ".join(sorted({row.device for row in rows})) or "none"),
-        ("Threads", ", ".join(sorted({str(row.threads) for row in rows})) or "none"),
-        ("Versions", ", ".join(versions) or "not recorded"),
-    ]
-
-
-def _some(images: Sequence[str]) -> str:
-    names = ", ".join(images[:6]) + (", …" if len(images) > 6 else "")
-    return f"{len(images)}: {names}" if images else "none"
-
-
 def _page(
-    summary: Summary, by_rule: Sequence[Deltas], anchor: str | None, shown: dict[str, Any]
+    summary: Summary,
+    by_rule: Sequence[Deltas],
+    anchor: str | None,
+    shown: dict[str, Any],
+    left_out: Sequence[str],
 ) -> str:
     ours = [name for name, family in summary.families.items() if is_ours(family)]
     rules = [table.rule for table in by_rule]
@@ -114,14 +97,17 @@ def _page(
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "facts": "".join(
             f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>"
-            for name, text in facts(summary)
+            for name, text in facts(summary, left_out)
         ),
         "empty": "" if summary.good else _nothing(summary),
         "failed": _failed(summary),
+        "not_measured": _not_measured(left_out),
         "codecs": tables.as_html(tables.codecs(summary, by_rule[0], anchor), ours),
+        "why_no_rate": _why_no_rate(by_rule[0], anchor),
         "settings": tables.as_html(tables.settings(summary), ours),
         "counterparts": _counterparts(summary),
-        "left_out": tables.listed(by_rule[0].notes, "settings in no curve"),
+        "notes": _notes(summary),
+        "in_no_curve": tables.listed(by_rule[0].notes, "settings in no curve"),
         "rules": "".join(
             f'<option value="{index}">{html.escape(rule)}</option>'
             for index, rule in enumerate(rules)
@@ -145,6 +131,11 @@ def _page(
         "script": _resource("page.js"),
     }
     return Template(_resource("page.html")).substitute(parts)
+
+
+def _why_no_rate(table: Deltas, anchor: str | None) -> str:
+    lines = tables.reasons(table, [anchor])
+    return f'<p class="remark">Why n/a:</p>{tables.as_list(lines)}' if lines else ""
 
 
 def _counterparts(summary: Summary) -> str:
@@ -184,35 +175,12 @@ def _failed(summary: Summary) -> str:
     )
 
 
-def _markdown(summary: Summary, by_rule: Sequence[Deltas], anchor: str | None) -> str:
-    main, images = by_rule[0], by_rule[-1]
-    own = [name for name in main.anchors if name in summary.families]
-    landmarks = [name for name in main.anchors if name not in summary.families]
-    parts = [
-        f"# {TITLE}\n",
-        "".join(f"- {name}: {text}\n" for name, text in facts(summary)),
-        "Rates are `8 * bytes / pixels` of real files; seconds are per megapixel; MS-SSIM is "
-        "`-10 log10(1 - mean)`.\n",
-        "## Codecs\n",
-        tables.as_markdown(tables.codecs(summary, main, anchor)),
-        f"## BD-rate, {main.rule}\n",
-        "Negative: the codec of the row needs less rate than that of the column.\n",
-        tables.matrix_markdown(main, own),
-    ]
-    if landmarks:
-        names = f"Against published curves ({len(landmarks)} of {len(LANDMARKS)} landmarks).\n"
-        parts += [names, tables.matrix_markdown(main, landmarks)]
-    elif reason := why_none_published(summary):
-        parts.append(reason + "\n")
-    if table := counterparts(summary):
-        parts += ["## The same formats, measured here and published\n", tables.as_markdown(table)]
-    parts += [
-        f"## BD-rate, {images.rule}\n",
-        tables.matrix_markdown(images, images.anchors),
-        "## Settings\n",
-        tables.as_markdown(tables.settings(summary)),
-        f"## Failed rows: {len(summary.failed)}\n",
-    ]
-    if summary.failed:
-        parts.append(tables.as_markdown(tables.failures(summary)))
-    return "\n".join(parts)
+def _not_measured(left_out: Sequence[str]) -> str:
+    if not left_out:
+        return "<p>Nothing that was asked for was left out.</p>"
+    return f'<p class="warning">{len(left_out)} left out:</p>{tables.as_list(left_out)}'
+
+
+def _notes(summary: Summary) -> str:
+    lines = codec_notes(summary)
+    return f"<h3>Notes of the codecs</h3>{tables.as_list(lines)}" if lines else ""

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench.averages import AVERAGES, mean, mean_psnr
 from bench.datasets import KODAK_NAMES
-from bench.measures import psnr_of
 from bench.rows import Row
 
 OURS = "inrcodec"
@@ -34,12 +34,17 @@ COLOURS = {
 SPARE_COLOURS = ("#8c6bb1", "#5f7a1f", "#00798c", "#a05195", "#8d5a4a", "#4a5568")
 
 
+PERCEPTUAL = {"ssimulacra2": "SSIMULACRA2", "lpips": "LPIPS", "dists": "DISTS"}
+"""The optional measures: their names in the notes of a row, and for readers."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A codec at one setting, averaged over its pictures.
 
     `mse_psnr` is the PSNR of the mean MSE, `ms_ssim` the mean in dB, `-10 log10(1 - mean)`;
-    seconds are per megapixel. `psnr` is None where a picture came back without loss.
+    seconds are per megapixel. `psnr` is None where a picture came back without loss. `perceptual`
+    has the means of the measures of PERCEPTUAL that every picture has.
     """
 
     codec: str
@@ -53,6 +58,7 @@ class Point:
     decode: float | None
     macs: float | None
     peak_mib: float | None
+    perceptual: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -130,33 +136,36 @@ def summarise(rows: Sequence[Row]) -> Summary:
     )
 
 
-def mean(values: Iterable[float | None]) -> float | None:
-    """The mean, or None where a value is missing or infinite."""
-    kept = list(values)
-    known = [value for value in kept if value is not None and math.isfinite(value)]
-    return fmean(known) if known and len(known) == len(kept) else None
-
-
 def ms_ssim_decibels(value: float | None) -> float | None:
     """`-10 log10(1 - value)`."""
     return None if value is None or value >= 1 else -10 * math.log10(1 - value)
 
 
 def _point(codec: str, setting: float, rows: Sequence[Row]) -> Point:
-    mse = mean(row.mse for row in rows)
+    psnr, mse_psnr = (mean_psnr(rows, rule) for rule in AVERAGES)
     return Point(
         codec=codec,
         setting=setting,
         images=len(rows),
         bpp=fmean(row.bpp for row in rows if row.bpp is not None),
-        psnr=mean(row.psnr for row in rows),
-        mse_psnr=psnr_of(mse) if mse else None,
+        psnr=None if psnr == math.inf else psnr,
+        mse_psnr=None if mse_psnr == math.inf else mse_psnr,
         ms_ssim=ms_ssim_decibels(mean(row.ms_ssim for row in rows)),
         encode=_per_megapixel((row, row.encode_seconds) for row in rows),
         decode=_per_megapixel((row, row.decode_seconds) for row in rows),
         macs=mean(row.macs_per_pixel for row in rows),
         peak_mib=max((row.peak_mib for row in rows if row.peak_mib is not None), default=None),
+        perceptual=_perceptual(rows),
     )
+
+
+def _perceptual(rows: Sequence[Row]) -> dict[str, float]:
+    means = {name: mean(_number(row.notes.get(name)) for row in rows) for name in PERCEPTUAL}
+    return {name: value for name, value in means.items() if value is not None}
+
+
+def _number(note: str | float | None) -> float | None:
+    return None if isinstance(note, str) else note
 
 
 def _per_megapixel(timed: Iterable[tuple[Row, float | None]]) -> float | None:

@@ -6,13 +6,15 @@ import html
 from collections.abc import Sequence
 
 from bench.bd import Delta, ImageDeltas
-from bench.report.curves import Cell, Deltas, rate
-from bench.report.summary import Point, Speed, Summary, is_ours
+from bench.report.curves import Cell, Deltas
+from bench.report.summary import PERCEPTUAL, Point, Speed, Summary, is_ours
 
 Table = tuple[list[str], list[list[str]]]
 """Heads and rows of cells, as plain text."""
 
 REASON_LENGTH = 400
+
+PERCEPTUAL_DIGITS = {"ssimulacra2": 2, "lpips": 4, "dists": 4}
 
 
 def number(value: float | None, digits: int) -> str:
@@ -35,10 +37,12 @@ def settings(summary: Summary) -> Table:
     heads = ["codec", "setting", "pictures", "bpp", "PSNR, dB", "PSNR of mean MSE, dB"]
     heads += ["MS-SSIM, dB", "encode, s/MP", f"encode {name}", "decode, s/MP", f"decode {name}"]
     heads += ["MAC/pixel", "memory, MiB"]
-    return heads, [_setting(point, len(summary.images), reference) for point in summary.points]
+    extra = [name for name in PERCEPTUAL if any(name in p.perceptual for p in summary.points)]
+    rows = [_setting(point, len(summary.images), reference, extra) for point in summary.points]
+    return heads + [PERCEPTUAL[name] for name in extra], rows
 
 
-def _setting(point: Point, images: int, reference: Speed | None) -> list[str]:
+def _setting(point: Point, images: int, reference: Speed | None, extra: Sequence[str]) -> list[str]:
     return [
         point.codec,
         f"{point.setting:g}",
@@ -53,6 +57,7 @@ def _setting(point: Point, images: int, reference: Speed | None) -> list[str]:
         short(_ratio(point.decode, reference.decode if reference else None)),
         short(point.macs),
         short(point.peak_mib),
+        *(number(point.perceptual.get(name), PERCEPTUAL_DIGITS[name]) for name in extra),
     ]
 
 
@@ -61,7 +66,7 @@ def _ratio(value: float | None, base: float | None) -> float | None:
 
 
 def codecs(summary: Summary, table: Deltas, anchor: str | None) -> Table:
-    """A row per codec: BD-rate against the anchor and speed."""
+    """A row per codec: BD-rate against the anchor, with the common range, and speed."""
     name = f"× {summary.reference}" if summary.reference in summary.speeds else "× AVIF s6"
     heads = ["codec", f"BD-rate against {anchor or 'n/a'}, %", "encode, s/MP", f"encode {name}"]
     heads += ["decode, s/MP", f"decode {name}", "MAC/pixel", "memory, MiB"]
@@ -73,8 +78,8 @@ def codecs(summary: Summary, table: Deltas, anchor: str | None) -> Table:
             ratios = speed.encode_ratio, speed.decode_ratio
             cells = [short(speed.encode), short(ratios[0]), short(speed.decode), short(ratios[1])]
             cells += [short(speed.macs), short(speed.peak_mib)]
-        value = rate(table, codec, anchor) if anchor else None
-        rows.append([codec, "n/a" if value is None else f"{value:+.1f}", *cells])
+        value = _value(table.cells.get((codec, anchor)), codec, anchor) if anchor else "n/a"
+        rows.append([codec, value, *cells])
     return heads, rows
 
 
@@ -112,12 +117,30 @@ def as_html(table: Table, emphasised: Sequence[str] = ()) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
+def bullets(lines: Sequence[str]) -> str:
+    """A Markdown list."""
+    return "".join(f"- {_cell(line)}\n" for line in lines)
+
+
+def as_list(lines: Sequence[str]) -> str:
+    """An HTML list."""
+    return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
+
+
 def matrix_markdown(table: Deltas, anchors: Sequence[str]) -> str:
-    """BD-rates in percent; a row per codec, a column per anchor."""
+    """BD-rates in percent with common ranges; a row per codec, a column per anchor."""
     heads = ["BD-rate, % against", *anchors]
     rows = [[test, *(_value(table.cells.get((test, a)), test, a) for a in anchors)]
             for test in table.tests]  # fmt: skip
     return as_markdown((heads, rows))
+
+
+def reasons(table: Deltas, anchors: Sequence[str | None]) -> list[str]:
+    """Why cells are n/a: each reason once, and one for a pair and its reverse."""
+    texts = [table.cells.get((test, anchor or "")) for test in table.tests for anchor in anchors]
+    # The two directions of a pair have the same words.
+    found = {frozenset(text.split()): text for text in reversed(texts) if isinstance(text, str)}
+    return [text[:REASON_LENGTH] for text in reversed(found.values())]
 
 
 def _value(cell: Cell | None, test: str, anchor: str) -> str:
@@ -125,18 +148,24 @@ def _value(cell: Cell | None, test: str, anchor: str) -> str:
         return "0"
     if cell is None or isinstance(cell, str):
         return "n/a"
-    return f"{cell.value:+.1f}{_part(cell)}"
+    return f"{percent(cell.value)} ({common_range(cell)})"
 
 
-def _part(cell: Delta | ImageDeltas) -> str:
-    """How many pictures a mean is over, where that is not all."""
-    if isinstance(cell, Delta) or not cell.notes:
-        return ""
-    return f" ({len(cell.images)} pictures)"
+def percent(value: float, digits: int = 1) -> str:
+    """With its sign, and no minus before a zero."""
+    return f"{value:+z.{digits}f}"
+
+
+def common_range(cell: Delta | ImageDeltas) -> str:
+    """What a BD-rate is the mean over: PSNRs, and pictures where that is not all of them."""
+    text = f"{cell.low:.1f} to {cell.high:.1f} dB"
+    if isinstance(cell, ImageDeltas) and cell.notes:
+        text += f", {len(cell.images)} picture{'s' * (len(cell.images) != 1)}"
+    return text
 
 
 def matrix_html(table: Deltas, summary: Summary) -> str:
-    """As `matrix_markdown`, with common ranges, reasons in the hover text, and tints."""
+    """As `matrix_markdown`, with reasons in the hover text, and tints."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.anchors)
     lines = []
     for test in table.tests:
@@ -161,17 +190,17 @@ def _tinted(cell: Cell | None, test: str, anchor: str) -> str:
     # Blue for less rate, orange for more, full at a factor of two.
     strength = min(1.0, abs(cell.value) / (50 if cell.value < 0 else 100))
     tint = "0, 114, 178" if cell.value < 0 else "213, 94, 0"
-    ranges = f"{cell.low:.1f} – {cell.high:.1f} dB{_part(cell)}"
+    ranges = common_range(cell)
     hover = html.escape("\n".join([f"common range {ranges}", *cell.notes])[:REASON_LENGTH])
     return (
         f'<td style="background: rgba({tint}, {0.45 * strength:.2f})" title="{hover}">'
-        f"{cell.value:+.1f}<small>{ranges}</small></td>"
+        f"{percent(cell.value)}<small>{ranges}</small></td>"
     )
 
 
 def listed(lines: Sequence[str], what: str) -> str:
     """A list behind a line that counts it; empty text for no lines."""
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     if not lines:
         return ""
-    return f"<details><summary>{len(lines)} {html.escape(what)}</summary><ul>{items}</ul></details>"
+    head = f"<summary>{len(lines)} {html.escape(what)}</summary>"
+    return f"<details>{head}{as_list(lines)}</details>"
