@@ -1,4 +1,5 @@
-// Prototype: fused forward + backward of the pyramid fit. All float32.
+// Prototype: one step of the pyramid fit, forward and backward, in float32 (docs/experiments.md, 13).
+// g++ -O3 -march=native -ffast-math -fno-finite-math-only -shared -fPIC -std=c++17 -o libpyr.so pyr.cpp -lpthread
 #include <cstdint>
 #include <cstring>
 #include <cmath>
@@ -463,7 +464,6 @@ void pyr_step(Fit* F_, const float* P, float* grads, float lam, float T, float s
         }
     });
     std::vector<float> dk(4 * L * L, 0.f);
-    par(th, th, [&](int t, int, int) {});
     auto chain = [&](int l) { for (int s = 0; s < l; s++) { Plane& in = s == l - 1 ? F.v[l] : F.up[l][s + 1]; Plane& gin = s == l - 1 ? F.gv[l] : F.gup[l][s + 1];
         gin.zero(); upsample_back(in, gin, F.gup[l][s], F.tmp[s], F.tmp[s], pu + 4 * s, dk.data() + (l * L + s) * 4); } };
     if (th == 1) for (int l = 1; l < L; l++) chain(l);
