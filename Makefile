@@ -4,10 +4,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(@D)/constraints.txt
 ZOO := bmshj2018-factorized bmshj2018-hyperprior mbt2018-mean mbt2018 cheng2020-anchor cheng2020-attn
+SANITIZED := build/sanitized
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench bench-compressai test lint format clean
+.PHONY: help demo bench bench-compressai test lint sanitize format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,11 +33,30 @@ lint: $(READY) ## style, types, layers, spelling
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
 
+# A copy of the package gets an extension with sanitizers, whose runtimes have to be loaded first.
+sanitize: $(READY) ## the extension's tests under AddressSanitizer and UBSan
+	rm -rf $(SANITIZED)
+	mkdir -p $(SANITIZED)/native
+	cp -R inrcodec tests pyproject.toml $(SANITIZED)
+	cp -R native/src native/CMakeLists.txt $(SANITIZED)/native
+	rm -f $(SANITIZED)/inrcodec/_native.*.so
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt \
+	    --target $(SANITIZED)/tools cmake nanobind ninja
+	cd $(SANITIZED)/native && export PYTHONPATH=$(CURDIR)/$(SANITIZED)/tools PATH="$(CURDIR)/$(SANITIZED)/tools/bin:$$PATH" && \
+	    cmake -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DINRCODEC_SANITIZE=ON \
+	        -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_ROOT=$(CURDIR)/$(SANITIZED)/tools/nanobind . && \
+	    cmake --build .
+	cd $(SANITIZED) && ASAN_OPTIONS=detect_leaks=0 \
+	    LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
+	    $(CURDIR)/$(BIN)/python -m pytest tests/test_native.py
+
 format: $(READY) ## lay out the code and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean: ## remove the environment and every cache
+	find native -mindepth 1 -maxdepth 1 ! -name src ! -name CMakeLists.txt -exec rm -rf {} +
+	rm -f inrcodec/_native.*.so
 	rm -rf .venv .venv-compressai build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find inrcodec tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -56,8 +76,8 @@ define environment
 endef
 
 $(READY): GROUPS := --group dev
-$(READY): UNPINNED := ^#
-$(READY): pyproject.toml constraints.txt
+$(READY): UNPINNED := ^\#
+$(READY): pyproject.toml constraints.txt native/CMakeLists.txt $(wildcard native/src/*)
 	$(environment)
 
 # CompressAI wants numpy < 2, and older versions of what needs numpy.

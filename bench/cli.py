@@ -35,12 +35,13 @@ OUT = Path("bench_out")
 QUICK_IMAGES = 4
 
 QUICK_CODECS = (
-    *("jpeg", "jpeg2000", "webp", "avif-444-s2-psnr", "avif-444-s2", "avif-444-s6", "jxl"),
+    *("jpeg", "jpeg2000", "webp", "avif-444-s2-psnr", "avif-444-s6", "jxl"),
     *("heic-444", "x265-444", "svtav1-420", "coin-500", "inrcodec-siren-e2"),
 )
 
 FULL_CODECS = (
     *QUICK_CODECS[:-2],
+    "avif-444-s2",
     *("jpeg-plain", "webp-m4", "jpeg-444", "avif-420-s2", "avif-420-s6", "avif-444-s6-psnr"),
     *("heic-420", "x265-420", "compressai-bpg", "compressai-vtm", "compressai-hm"),
     *("compressai-av1", "bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018"),

@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from inrcodec.query.kernels.choice import instruction_set
+from inrcodec.query.threads import THREADS
+
 Clock = Callable[[], float]
 
 LIBRARIES = ("numpy", "torch", "constriction", "inrcodec")
@@ -115,14 +118,19 @@ def compare(
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch and every BLAS use `count` threads."""
-    before = torch.get_num_threads()
+    """Let torch, every BLAS and the native kernels use `count` threads."""
+    before, ours = torch.get_num_threads(), os.environ.get(THREADS)
     with threadpool_limits(count):
         torch.set_num_threads(count)
+        os.environ[THREADS] = str(count)
         try:
             yield
         finally:
             torch.set_num_threads(before)
+            if ours is None:
+                del os.environ[THREADS]
+            else:
+                os.environ[THREADS] = ours
 
 
 def machine() -> dict[str, Any]:
@@ -134,6 +142,7 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
+        "native": instruction_set() or "none",
     }
 
 

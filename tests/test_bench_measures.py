@@ -138,7 +138,7 @@ def test_result_files_have_what_the_plot_tool_reads(tmp_path: Path) -> None:
     assert path.name == "avif-4_4_4.json", "the tool takes a file's name up to the first dot"
     content = read(path)
     assert content["name"] == "avif-4.4.4"
-    for part in ("mean of per-image PSNR", "2 images", "libavif 1.2", "2026-01-02"):
+    for part in ("mean of the images' PSNR", "2 images", "libavif 1.2", "2026-01-02"):
         assert part in content["description"]
     results = content["results"]
     assert results["bpp"] == [1, 2]

@@ -22,7 +22,7 @@ from inrcodec.bitstream.wire import Limits
 from inrcodec.errors import LimitError, UsageError
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
-from inrcodec.query.kernels import reference
+from inrcodec.query.kernels import native, reference
 from inrcodec.query.render import lattice_coordinates, render, sample_points, to_samples
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, SignalInfo, full_range
@@ -69,6 +69,7 @@ def refuse_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("nothing had to be computed")
 
     monkeypatch.setattr(reference, "evaluate", never)
+    monkeypatch.setattr(native, "on_lattice", never)
 
 
 # Crops
@@ -138,10 +139,10 @@ def test_lattice_is_centred_and_its_longest_axis_spans_two(
 ) -> None:
     info = SignalInfo(tuple(Axis("x", n) for n in sizes), ("grey",), "uint8", (0.0, 255.0))
     cells = [data.draw(st.integers(1, 300)) for _ in sizes]
-    for axis, (native, count) in enumerate(zip(sizes, cells, strict=True)):
+    for axis, (own, count) in enumerate(zip(sizes, cells, strict=True)):
         places = lattice_coordinates(info, cells, axis, np.arange(count))
         np.testing.assert_allclose(places, -places[::-1], atol=1e-12)
-        extent = native / max(sizes)
+        extent = own / max(sizes)
         np.testing.assert_allclose(places[0], -extent + extent / count, atol=1e-12)
         np.testing.assert_allclose(np.diff(places), 2 * extent / count, atol=1e-12)
 

@@ -13,16 +13,13 @@ from typing import Any, NoReturn
 
 from inrcodec import __version__
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
-from inrcodec.cli.streams import finish_stdout, say
+from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
 from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
 BROKEN_PIPE, TERMINATED = 141, 143
-
-KERNELS = ("reference",)
-"""What can evaluate fields on this machine."""
 
 EXIT_CODES = "exit codes: " + ", ".join(
     f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode
@@ -38,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as done:
         finish_stdout(drop=True)
         return int(done.code or 0)
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except InrcodecError as error:
+        return _report(error)
     with _terminable():
         try:
             code = args.run(args)
@@ -115,6 +116,16 @@ def _compare(args: argparse.Namespace) -> int:
     return compare(args)
 
 
+class _Version(argparse.Action):
+    """Looks for the native core only where somebody asks for it."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from inrcodec.query.kernels.choice import describe
+
+        put(f"inrcodec {__version__}, format {MAJOR}.{MINOR}, {describe()}")
+        raise SystemExit(ExitCode.OK)
+
+
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with a command line."""
 
@@ -147,13 +158,12 @@ class _Command(_Parser):
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line: what its words are and which command they run."""
-    version = f"inrcodec {__version__}, format {MAJOR}.{MINOR}, kernels: {', '.join(KERNELS)}"
     top = _Parser(
         prog="inrcodec",
         description="Turn pictures into small neural fields and ask them back at any resolution.",
         epilog=EXIT_CODES,
     )
-    top.add_argument("--version", action="version", version=version)
+    top.add_argument("--version", action=_Version, nargs=0, help="say what is installed")
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
 
     def command(name: str, run: Any, about: str) -> _Command:
@@ -168,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
     about = "Say what .inrc files hold, without decoding them"
     info = command("info", _info, about)
     info.add_argument("inputs", nargs="+", metavar="IN", help="a .inrc file; - is standard input")
-    info.add_argument("--version", action="version", version=version)
+    info.add_argument("--version", action=_Version, nargs=0, help="say what is installed")
     compare = command("compare", _compare, "Measure how far two pictures are apart")
     compare.add_argument("reference", metavar="A", help="a picture or a .inrc file")
     compare.add_argument("other", metavar="B", help="a picture or a .inrc file of the same size")

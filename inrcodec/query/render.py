@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
 from inrcodec.errors import LimitError, UsageError
 from inrcodec.fields.field import Field
-from inrcodec.query.kernels import reference
+from inrcodec.query.kernels import native, reference
 from inrcodec.query.kernels.reference import Floats
 from inrcodec.signal import SignalInfo
 
@@ -20,6 +20,12 @@ Window = Sequence[tuple[int, int]]
 """Start and stop on every lattice axis, as in a slice."""
 
 Samples = NDArray[np.generic]
+
+SLAB = 2**15
+"""Positions per call of a native kernel: what is made of their values stays in the cache."""
+
+SLAB_MACS = 2**32
+"""Multiply-accumulates per call of a native kernel, which hears no Ctrl-C meanwhile."""
 
 
 def lattice_coordinates(
@@ -56,13 +62,39 @@ def render(
     check_work([field], size, window, limits)
     if math.prod(factors) == 1:
         out = np.empty([*(stop - start for start, stop in window), field.spec.outputs], info.dtype)
-        for place, values in _tiles(field, info, size, window):
-            out[place] = to_samples(values, info)
+        _fill(out, lambda values: to_samples(values, info), field, info, size, window)
         return out
     fine = np.empty([*(stop - start for start, stop in window), field.spec.outputs], np.float32)
-    for place, values in _tiles(field, info, size, window):
-        fine[place] = values
+    _fill(fine, lambda values: values, field, info, size, window)
     return to_samples(_mean_of_cells(fine, factors), info)
+
+
+def _fill(
+    out: Samples,
+    convert: Callable[[Floats], Samples],
+    field: Field,
+    info: SignalInfo,
+    size: Sequence[int],
+    window: Window,
+) -> None:
+    """Write the window's field values, converted, to `out`."""
+    if any(start == stop for start, stop in window):
+        return
+    # No lattice reaches beyond 1 on any axis: the kernel is the same for every window.
+    net = native.network(field, farthest=1.0)
+    if net is None:
+        for place, values in _tiles(field, info, size, window):
+            out[place] = convert(values)
+        return
+    axes = [
+        lattice_coordinates(info, size, axis, np.arange(start, stop)).astype(np.float32)
+        for axis, (start, stop) in enumerate(window)
+    ]
+    rows = out.reshape(-1, field.spec.outputs)
+    step = max(reference.CHUNK, min(SLAB, SLAB_MACS // field.spec.macs_per_sample))
+    for start in range(0, len(rows), step):
+        stop = min(start + step, len(rows))
+        rows[start:stop] = convert(native.on_lattice(net, axes, start, stop))
 
 
 def tile_shape(size: Sequence[int]) -> tuple[int, ...]:
@@ -82,8 +114,6 @@ def _tiles(
     Tiles lie on a fixed grid and are always computed whole, in arrays of one shape, so that a
     sample never depends on which window asked for it.
     """
-    if any(start == stop for start, stop in window):
-        return
     edges = tile_shape(size)
     starts = [
         range(start - start % edge, stop, edge)
@@ -130,8 +160,10 @@ def to_samples(values: Floats, info: SignalInfo) -> Samples:
     if info.dtype.startswith("float"):
         return from_field_values(values, info)
     low, high = info.value_range
-    scaled = np.clip(values, 0, 1) * np.float32(high - low) + np.float32(low + 0.5)
-    samples: Samples = np.floor(scaled).astype(info.dtype)
+    scaled = np.clip(values, 0, 1)
+    scaled *= np.float32(high - low)
+    scaled += np.float32(low + 0.5)
+    samples: Samples = np.floor(scaled, out=scaled).astype(info.dtype)
     return samples
 
 
@@ -169,7 +201,12 @@ def sample_points(
     """Values `[points, channels]` at lattice positions, in the unit of the samples."""
     coordinates = point_coordinates(info, points)
     check_cost([field], len(coordinates), len(coordinates), limits)
-    return from_field_values(reference.evaluate_chunks(field, coordinates), info)
+    net = native.network(field, farthest=float(np.abs(coordinates).max(initial=0)))
+    if net is None:
+        values = reference.evaluate_chunks(field, coordinates)
+    else:
+        values = native.at_points(net, coordinates)
+    return from_field_values(values, info)
 
 
 def fine_window(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from threadpoolctl import ThreadpoolController
+
+from inrcodec.errors import UsageError
 
 State = TypeVar("State")
 
@@ -36,6 +39,27 @@ class WhileAnyone(Generic[State]):
                 self._inside -= 1
                 if self._inside == 0:
                     self._undo(state)
+
+
+THREADS = "INRCODEC_THREADS"
+"""Names the environment variable that bounds the threads of a native kernel."""
+
+
+def kernel_threads() -> int:
+    """The most threads that a native kernel may use: as asked, else one per core."""
+    asked = os.environ.get(THREADS, "")
+    if not asked:
+        return _cores()
+    if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= 9999):
+        raise UsageError(f"{THREADS}={asked}: a number from 1 to 9999 is needed")
+    return int(asked)
+
+
+def _cores() -> int:
+    # A process may be confined to some of the machine's cores; not every system can say so.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @cache

@@ -1,0 +1,83 @@
+"""Joins Fields and coordinates with the extension: kernels compiled for the CPU at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inrcodec.errors import UsageError
+from inrcodec.fields.field import Field
+from inrcodec.query.kernels.choice import extension, instruction_set
+from inrcodec.query.kernels.reference import Floats
+from inrcodec.query.threads import kernel_threads
+
+REACH = 1e4
+"""Largest argument of a sine up to which the kernels promise an error of 2e-6."""
+
+WORK_PER_THREAD = 2**22
+"""Multiply-accumulates that are worth the start of a thread."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A field as the extension takes it."""
+
+    isa: str
+    shape: tuple[int, int, int, int]
+    layers: Floats
+    macs_per_sample: int
+
+
+def network(field: Field, farthest: float) -> Network | None:
+    """The field for `evaluate`, or None where the reference has to evaluate it.
+
+    `farthest` is the largest absolute coordinate that will be asked.
+    """
+    isa = instruction_set()
+    if isa is None:
+        return None
+    spec, reach = field.spec, farthest
+    # No crop may fall to another kernel than the whole: weights decide, not values.
+    with np.errstate(over="ignore", invalid="ignore"):
+        layers = _layers(field)
+        for weight, bias in layers[:-1]:
+            sums = np.abs(weight).sum(axis=1) * np.float32(reach) + np.abs(bias)
+            if not sums.max() <= REACH:
+                return None
+            reach = 1.0
+    flat = np.concatenate([part.ravel() for layer in layers for part in layer])
+    shape = (spec.inputs, spec.outputs, spec.depth, spec.width)
+    return Network(isa, shape, flat.astype(np.float32, copy=False), spec.macs_per_sample)
+
+
+def at_points(net: Network, coordinates: Floats) -> Floats:
+    """Values `[points, outputs]` at `coordinates` `[points, inputs]`."""
+    coordinates = np.ascontiguousarray(coordinates, np.float32)
+    return _evaluate(net, len(coordinates), "siren_points", coordinates)
+
+
+def on_lattice(net: Network, axes: Sequence[Floats], start: int, stop: int) -> Floats:
+    """Values `[stop - start, outputs]` at positions `start`... of the lattice that `axes` span."""
+    return _evaluate(net, stop - start, "siren_lattice", list(axes), start)
+
+
+def _evaluate(net: Network, points: int, function: str, *where: Any) -> Floats:
+    out = np.empty((points, net.shape[1]), np.float32)
+    threads = min(kernel_threads(), 1 + points * net.macs_per_sample // WORK_PER_THREAD)
+    try:
+        getattr(extension(), function)(net.isa, net.shape, net.layers, *where, out, threads)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"native kernel: {error}") from error
+    return out
+
+
+def _layers(field: Field) -> list[tuple[Floats, Floats]]:
+    """Weight and bias of each layer, as the field's own forward pass uses them."""
+    layers: list[tuple[Floats, Floats]] = []
+    field.spec.evaluate(
+        field.parameters, None, lambda _, *layer: layers.append(layer), lambda _: None
+    )
+    return layers
