@@ -14,6 +14,7 @@ import inrcodec
 from inrcodec.bitstream.wire import Limits
 from inrcodec.errors import LimitError, UsageError
 from inrcodec.query.kernels import reference
+from inrcodec.query.kernels.choice import instruction_set
 from inrcodec.query.view import SignalView
 
 MakeView = Callable[..., SignalView]
@@ -33,11 +34,14 @@ TOLERANCE = {"uint8": 255e-5, "uint16": 65535e-5, "float32": 1e-5}
 
 
 def same(together: list[np.ndarray], views: list[SignalView], points: np.ndarray) -> None:
+    exact = instruction_set() is not None
     assert len(together) == len(views)
     for found, view, own in zip(together, views, points, strict=True):
         alone = view.at(own)
         assert found.dtype == alone.dtype
-        np.testing.assert_allclose(found, alone, rtol=0, atol=TOLERANCE[view.info.dtype])
+        # The reference answers for stacks of fields, which may add in another order.
+        tolerance = 0 if exact else TOLERANCE[view.info.dtype]
+        np.testing.assert_allclose(found, alone, rtol=0, atol=tolerance)
 
 
 @settings(deadline=None, max_examples=50)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
-from inrcodec.query.kernels import reference
+from inrcodec.query.kernels import native, reference
 from inrcodec.query.render import check_cost, from_field_values, point_coordinates
 from inrcodec.query.view import SignalView
 
@@ -20,22 +20,26 @@ def query_many(
 ) -> list[NDArray[np.float32]]:
     """`view.at(points)` of every view, as arrays `[points, channels]`.
 
-    `points` is `[points, axes]`, the same for all, or `[views, points, axes]`. Fields of one
-    architecture become one stack of matrices, so that many small ones cost as much as one large.
-    Each view's limits hold for its own values.
+    `points` is `[points, axes]`, the same for all, or `[views, points, axes]`. Where the native
+    kernel does not answer, fields of one architecture become one stack of matrices, so that many
+    small ones cost as much as one large. Each view's limits hold for its own values.
     """
     points = np.asarray(points, np.float64)
     if points.ndim == 2:
         points = np.broadcast_to(points, (len(views), *points.shape))
     if points.ndim != 3 or len(points) != len(views):
         raise UsageError(f"points: {list(points.shape)} does not fit {len(views)} views")
+    parts: list[dict[int, NDArray[np.float32]]] = [{} for _ in views]
     groups = defaultdict(list)
     for index, view in enumerate(views):
         for place, layer in enumerate(view.layers):
             coordinates = point_coordinates(layer.info, points[index])
             check_cost([layer.field], len(coordinates), len(coordinates), view.limits)
-            groups[layer.field.spec].append((index, place, layer, coordinates))
-    parts: list[dict[int, NDArray[np.float32]]] = [{} for _ in views]
+            if net := native.network_for(layer.field, coordinates):
+                values = native.at_points(net, coordinates)
+                parts[index][place] = from_field_values(values, layer.info)
+            else:
+                groups[layer.field.spec].append((index, place, layer, coordinates))
     for spec, members in groups.items():
         stacked = Field(
             spec,

@@ -201,7 +201,7 @@ def sample_points(
     """Values `[points, channels]` at lattice positions, in the unit of the samples."""
     coordinates = point_coordinates(info, points)
     check_cost([field], len(coordinates), len(coordinates), limits)
-    net = native.network(field, farthest=float(np.abs(coordinates).max(initial=0)))
+    net = native.network_for(field, coordinates)
     if net is None:
         values = reference.evaluate_chunks(field, coordinates)
     else:

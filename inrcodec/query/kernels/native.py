@@ -53,6 +53,11 @@ def network(field: Field, farthest: float) -> Network | None:
     return Network(isa, shape, flat.astype(np.float32, copy=False), spec.macs_per_sample)
 
 
+def network_for(field: Field, coordinates: Floats) -> Network | None:
+    """As `network`, for these coordinates."""
+    return network(field, farthest=float(np.abs(coordinates).max(initial=0)))
+
+
 def at_points(net: Network, coordinates: Floats) -> Floats:
     """Values `[points, outputs]` at `coordinates` `[points, inputs]`."""
     coordinates = np.ascontiguousarray(coordinates, np.float32)
