@@ -192,7 +192,7 @@ def load(name: str) -> Codec:
         name=name,
         family="coin",
         settings=counts,
-        quick=counts[:3],
+        quick=counts[:4],
         encode=partial(encode, steps, published),
         decode=decode,
         versions={**signal_versions(), "recipe": recipe},

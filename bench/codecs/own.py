@@ -31,7 +31,7 @@ class Kind:
 
 CUDA = "-cuda"
 
-KINDS = (Kind("siren", (0.05, 0.1, 0.2, 0.4, 0.8), (0.05, 0.1, 0.2, 0.3), slow_from=1),)
+KINDS = (Kind("siren", (0.05, 0.1, 0.2, 0.4, 0.8), (0.03, 0.06, 0.12, 0.2), slow_from=1),)
 
 
 def encode(kind: str, effort: int, device: str, picture: Picture, setting: float) -> Coded:
