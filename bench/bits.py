@@ -1,7 +1,8 @@
 """Joins a `.inrc` file with the bits that each of its parts takes: python -m bench.bits FILE.inrc.
 
 A tensor's bits are the ideal code length of its symbols under the integer table that the file chose
-for it, escape codes included. "end of the range coder" is what remains of the coded bytes: its last
+for it, those of a level of latents the one under the tables that their contexts choose; escape
+codes included. "end of the range coder" is what remains of the coded bytes: its last
 words, its rounding to bytes, less the zero bytes that a file leaves out, so it may be negative. The
 parts of a file add up to 8 * its size.
 """
@@ -17,24 +18,34 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inrcodec.bitstream import primitives
 from inrcodec.bitstream.container import Section, pack_section, unpack, unpack_front
 from inrcodec.bitstream.describe import describe
 from inrcodec.bitstream.header import Track
 from inrcodec.bitstream.wire import SectionType
+from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.latents import tile_window
+from inrcodec.coding.native_latents import code_length as code_length_of_latents
+from inrcodec.coding.native_latents import unpack_levels
 from inrcodec.coding.priors import SCALES, SHAPES
-from inrcodec.coding.quantize import TensorRecipe, step_size
+from inrcodec.coding.quantize import TensorRecipe, dequantize, step_size
 from inrcodec.coding.weights import (
     DELTA_TABLE,
+    EXPECTED,
     FIRST_SCALE,
     FIRST_STEP,
+    STEP_TABLE,
     SWITCH_TABLE,
     code_length,
     unpack_weights,
 )
 from inrcodec.errors import ExitCode, InrcodecError
+from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.files.sources import read_bytes
+
+Tile = list[NDArray[np.int32]]
 
 AGREED = ("values", "shape", "step", "step_index", "family", "scale")
 """What a mean keeps of its parts if they all agree."""
@@ -44,9 +55,10 @@ AGREED = ("values", "shape", "step", "step_index", "family", "scale")
 class Part:
     """Some bits of a file, in one `place` (the header, a section) and under one `name`.
 
-    `group` is what summaries add up: container, metadata, recipes, weight, bias, coder. Tensors
-    also have a shape, a quantiser step (and its index), and a table: a family and the scale s that
-    stands for a standard deviation of 2^(s/4 - 3) symbols.
+    `group` is what summaries add up: container, metadata, recipes, the role of a tensor (weight,
+    bias, context, ...), latents, coder. Tensors also have a shape, a quantiser step (and its
+    index), and a table: a family and the scale s that stands for a standard deviation of
+    2^(s/4 - 3) symbols.
     """
 
     place: str
@@ -66,6 +78,8 @@ class Part:
 def parts_of(data: bytes) -> tuple[Part, ...]:
     """Every part of a file, in the file's order. Raises InrcodecError as decoding does."""
     header, sections = unpack(data)
+    tiles: dict[tuple[int, int], Tile] = {}
+    networks: dict[int, IntegerNetwork] = {}
     found = [
         Part("header", "signature and version", "container", 8 * 10),
         Part("header", "tracks and sections", "container", 8 * (unpack_front(data)[2] - 14)),
@@ -76,7 +90,17 @@ def parts_of(data: bytes) -> tuple[Part, ...]:
         framing = len(pack_section(section)) - len(section.payload)
         found.append(Part(place, "type, track, size, CRC-32", "container", 8 * framing))
         if section.type == SectionType.PARAMETERS:
-            found += _parameters(header.tracks[section.track], section, place)
+            track = header.tracks[section.track]
+            found += _parameters(track, section, place)
+            if isinstance(track.spec, PyramidSpec):
+                named = dequantize(track.spec, *unpack_weights(track.spec, section.payload, place))
+                networks[section.track] = IntegerNetwork.of(track.spec, named.parameters)
+        elif section.place is not None:
+            spec, network = header.tracks[section.track].spec, networks[section.track]
+            assert isinstance(spec, PyramidSpec)
+            key = section.track, section.place.tile
+            planes = tiles.setdefault(key, _zeros(spec, section.place.tile))
+            found += _latents(spec, network, planes, section, place)
         else:
             found.append(Part(place, "payload", "metadata", 8 * len(section.payload)))
     return tuple(found)
@@ -110,18 +134,55 @@ def _parameters(track: Track, section: Section, place: str) -> Iterator[Part]:
     yield Part(place, "end of the range coder", "coder", left)
 
 
+def _zeros(spec: PyramidSpec, tile: int) -> Tile:
+    """Latents of one tile, finest first, before any of them is known."""
+    windows = [tile_window(spec, tile, level) for level in range(spec.levels)]
+    return [np.zeros([stop - start for start, stop in each], np.int32) for each in windows]
+
+
+def _latents(
+    spec: PyramidSpec, network: IntegerNetwork, planes: Tile, section: Section, place: str
+) -> Iterator[Part]:
+    """The parts of one section of latents, level by level; fills their `planes`."""
+    assert section.place is not None
+    levels, tile = section.place.levels, section.place.tile
+    unpack_levels(spec, network, planes, levels, tile, section.payload, place)
+    count = len(primitives.varint(len(levels)))
+    left = float(8 * (len(section.payload) - count))
+    yield Part(place, "number of levels", "container", 8 * count)
+    # A tile is coded as a small lattice of its own.
+    alone = replace(spec, lattice=planes[0].shape, tile=0)
+    bits = code_length_of_latents(alone, network, planes)
+    for level in levels:
+        yield Part(place, f"level {level}", "latents", bits[level], values=planes[level].size)
+        left -= bits[level]
+    yield Part(place, "end of the range coder", "coder", left)
+
+
 def recipe_bits(roles: Sequence[str], recipes: Sequence[TensorRecipe]) -> float:
-    """Bits of the recipes: three differences each to the last one of the same role."""
+    """Bits of the recipes: three differences each to the last one of the same role.
+
+    In the roles of EXPECTED the scale is predicted for the step that the recipe has.
+    """
     last: dict[str, TensorRecipe] = {}
     bits = 0.0
     for role, recipe in zip(roles, recipes, strict=True):
-        before = last.get(role, TensorRecipe(FIRST_STEP, FIRST_SCALE))
-        for value, old, table in (
-            (recipe.step, before.step, DELTA_TABLE),
-            (recipe.table % SCALES, before.table % SCALES, DELTA_TABLE),
-            (recipe.table // SCALES, before.table // SCALES, SWITCH_TABLE),
+        shape, scale = divmod(recipe.table, SCALES)
+        step, old_scale, old_shape, step_table = FIRST_STEP, FIRST_SCALE, 0, DELTA_TABLE
+        if role in EXPECTED:
+            step, total = EXPECTED[role]
+            old_scale, step_table = total - step, STEP_TABLE
+        if role in last:
+            step = last[role].step
+            old_shape, old_scale = divmod(last[role].table, SCALES)
+        if role in EXPECTED:
+            old_scale -= recipe.step - step
+        for difference, table in (
+            (recipe.step - step, step_table),
+            (scale - old_scale, DELTA_TABLE),
+            (shape - old_shape, SWITCH_TABLE),
         ):
-            bits += code_length(np.array([value - old], np.int32), table)
+            bits += code_length(np.array([difference], np.int32), table)
         last[role] = recipe
     return bits
 

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ FOUR = ("kodim04", "kodim15", "kodim20", "kodim23")
 
 def size(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
     """A 10x28 field in at most 5,600 bytes: what rounding costs in dB."""
-    settings = Settings(net="10x28", target_size=5600, effort=arguments.effort)
+    settings = Settings(kind="siren", net="10x28", target_size=5600, effort=arguments.effort)
     result = encode_signal(signal, settings)
     return {
         "bytes": len(result.data),
@@ -49,7 +50,7 @@ def size(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def rate(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
     """PSNR at 0.21 bit per pixel."""
-    result = encode_signal(signal, Settings(bpp=0.21, effort=arguments.effort))
+    result = encode_signal(signal, Settings(kind="siren", bpp=0.21, effort=arguments.effort))
     return {
         "bpp": result.bpp,
         "psnr": result.psnr,
@@ -61,9 +62,9 @@ def rate(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def coin(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
     """Rate of a 10x28 field at the PSNR of a COIN-style fp16 run of as many steps, 10x28."""
-    settings = Settings(effort=arguments.effort)
+    settings = Settings(kind="siren", net="10x28", effort=arguments.effort)
     rival = fit_coin(signal, "10x28", settings.preset().steps, rate=COIN_RATE)
-    result = encode_signal(signal, Settings(psnr=rival.psnr, net="10x28", effort=arguments.effort))
+    result = encode_signal(signal, replace(settings, psnr=rival.psnr))
     return {
         "coin_bpp": rival.bpp,
         "coin_psnr": rival.psnr,
@@ -77,7 +78,7 @@ def coin(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def minute(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
     """PSNR of a 10x28 field within 100 seconds (effort 6, whatever is asked)."""
-    result = encode_signal(signal, Settings(net="10x28", max_time=95, effort=6))
+    result = encode_signal(signal, Settings(kind="siren", net="10x28", max_time=95, effort=6))
     return {"psnr": result.psnr, "bytes": len(result.data), "seconds": result.seconds}
 
 
@@ -85,7 +86,8 @@ def resolution(signal: Signal, arguments: argparse.Namespace) -> dict[str, Any]:
     """A picture halved by Lanczos, decoded at 2x, against Lanczos-2x of its native decode."""
     picture = Image.fromarray(signal.samples)
     halved = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
-    data = encode_signal(as_signal(np.asarray(halved)), Settings(effort=arguments.effort)).data
+    settings = Settings(kind="siren", effort=arguments.effort)
+    data = encode_signal(as_signal(np.asarray(halved)), settings).data
     native = Image.fromarray(decode(data).samples)
     lanczos = native.resize(picture.size, Image.Resampling.LANCZOS)
     ours, theirs = psnr(signal, decode(data, scale=2)), psnr(signal, as_signal(np.asarray(lanczos)))

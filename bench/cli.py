@@ -36,7 +36,7 @@ QUICK_IMAGES = 4
 
 QUICK_CODECS = (
     *("jpeg", "jpeg2000", "webp", "avif-444-s2-psnr", "avif-444-s6", "jxl"),
-    *("heic-444", "x265-444", "svtav1-420", "coin-500", "inrcodec-siren-e2"),
+    *("heic-444", "x265-444", "svtav1-420", "coin-500", "inrcodec-pyramid-e3"),
 )
 
 FULL_CODECS = (
@@ -46,6 +46,7 @@ FULL_CODECS = (
     *("heic-420", "x265-420", "compressai-bpg", "compressai-vtm", "compressai-hm"),
     *("compressai-av1", "bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018"),
     *("cheng2020-anchor", "cheng2020-attn", "coin-5000", "inrcodec-siren-e5"),
+    "inrcodec-pyramid-e5",
 )
 
 SILENCE = 30.0

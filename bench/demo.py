@@ -31,7 +31,7 @@ FOLDER = Path("demo_out")
 
 LONGEST_SIDE = 480
 
-SETTINGS = Settings(quality=50, effort=4, max_time=100)
+SETTINGS = Settings(quality=50, max_time=100)
 
 SCALE = 3
 
@@ -64,7 +64,7 @@ def main(words: list[str]) -> int:
         encoded = encode(signal)
         data = FOLDER / "photo.inrc"
         data.write_bytes(encoded.data)
-        what = f"the field, net {encoded.net}"
+        what = f"a {SETTINGS.chosen_kind}, net {encoded.net}"
         positions = encoded.positions
         rows.append(
             Row(data.name, what, len(encoded.data), positions, encoded.psnr, encoded.seconds)

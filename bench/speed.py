@@ -1,8 +1,8 @@
 """Joins each stage of the codec with a plain reference and their times: python -m bench.speed.
 
 Both take turns in one process. One thread is measured in processor time, so that other work on the
-machine matters little; several threads, and processes that start, in wall time. The field has
-random weights: its speed is that of any other of its shape.
+machine matters little; several threads, and processes that start, in wall time. The field is a
+siren of random weights: its speed is that of any other of its shape.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fitting(bench: Bench) -> Iterator[Comparison]:
     ours = [stack.requires_grad_() for stack in subject.start()]
     theirs = [layer.clone().requires_grad_() for layer in layers_of(subject.start())]
     soap, adam = Soap(ours), torch.optim.Adam(theirs, lr=2e-4)
-    rate = Settings().preset().rate
+    rate = Settings(kind="siren").preset().rate
 
     def error(indices: Tensor) -> Tensor:
         values = evaluate(spec, layers_of(ours), picture.coordinates(indices))
@@ -162,7 +162,7 @@ def decoding(bench: Bench) -> Iterator[Comparison]:
     sizes = bench.subject.sizes
     subject = Subject(replace(sizes, height=sizes.height // 2, width=sizes.width // 2))
     decode = subject.stranger["decode"]
-    agree(inrcodec.decode(subject.data).samples, decode(subject.data)[3], 1)
+    agree(inrcodec.decode(subject.data).samples, decode(subject.data)[4], 1)
     yield bench.compare(
         f"whole decode, {subject.sizes.width}x{subject.sizes.height}",
         Run("decode", lambda: inrcodec.decode(subject.data)),
@@ -248,7 +248,7 @@ def main(words: Sequence[str] | None = None) -> int:
     sizes = bench.subject.sizes
     print(", ".join(f"{name} {value}" for name, value in here.items()))
     print(
-        f"\nPicture {sizes.width}x{sizes.height}, field {sizes.spec.net} of random weights,",
+        f"\nPicture {sizes.width}x{sizes.height}, siren {sizes.spec.net} of random weights,",
         end=" ",
     )
     print(f"{len(bench.subject.data):,} bytes; batches of {sizes.batch:,}.", end=" ")

@@ -1,4 +1,4 @@
-"""Joins one coded field with what plain torch, and the specification's own decoder, make of it."""
+"""Joins one coded siren with what plain torch, and the specification's own decoder, make of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sizes:
     height: int = 512
     width: int = 768
     points: int = 2**16
-    batch: int = Settings().preset().batch
+    batch: int = Settings(kind="siren").preset().batch
     depth: int = 10
     hidden: int = 28
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from inrcodec.query.kernels.choice import instruction_set
+from inrcodec.native_choice import instruction_set
 from inrcodec.query.threads import THREADS
 
 Clock = Callable[[], float]

@@ -38,3 +38,123 @@ def siren_lattice(
 
 def sine(isa: str, values: NDArray[np.float32]) -> None:
     """Replace values by their sines: whole blocks of 64, aligned to 64 bytes."""
+
+class LatentTables:
+    """Every table of latents, ready for the range coder."""
+
+    def __init__(
+        self,
+        offsets: NDArray[np.int32],
+        reaches: NDArray[np.int32],
+        cumulative: NDArray[np.int32],
+    ) -> None:
+        """As `latent_tables.flat_tables` gives them; raises ValueError where one is no table."""
+
+class ContextNetwork:
+    """An integer context network, packed for the kernels."""
+
+    def __init__(
+        self,
+        contexts: Sequence[tuple[int, int, int]],
+        widths: Sequence[int],
+        weights: NDArray[np.int16],
+        biases: NDArray[np.int32],
+    ) -> None:
+        """`contexts` are levels up, row and column; `widths` those of the hidden layers.
+
+        `weights` holds those of every layer `[out, in]`, then the skip; `biases` those of every
+        layer. Sums are modulo 2^32. Raises ValueError where something does not fit.
+        """
+
+def decode_latents(
+    isa: str,
+    network: ContextNetwork,
+    tables: LatentTables,
+    planes: Sequence[NDArray[np.int32]],
+    levels: Sequence[int],
+    payload: bytes,
+) -> str | None:
+    """Fill the planes of `levels`, coarse to fine; say what is wrong with the payload, if anything.
+
+    `planes` are `[rows, columns]`, finest first, each half as large as the one before; `payload`
+    is the run of the range coder alone. Raises ValueError where sizes or levels do not fit.
+    """
+
+def encode_latents(
+    isa: str,
+    network: ContextNetwork,
+    tables: LatentTables,
+    planes: Sequence[NDArray[np.int32]],
+    levels: Sequence[int],
+) -> bytes:
+    """The payload for `decode_latents`."""
+
+def latent_bits(
+    isa: str,
+    network: ContextNetwork,
+    tables: LatentTables,
+    planes: Sequence[NDArray[np.int32]],
+    levels: Sequence[int],
+) -> list[float]:
+    """Bits of each of `levels`, by the frequencies of the tables."""
+
+class PyramidFit:
+    """A target and the planes that a step of a pyramid field's fit works on.
+
+    `context_places` are (levels up, offset) in the order of the network's inputs; `target` is the
+    flat `[*lattice, outputs]`. Latents and all that is as large are flat arrays by level. Every
+    method raises ValueError where a length does not fit or a limit is passed.
+    """
+
+    def __init__(
+        self,
+        isa: str,
+        lattice: Sequence[int],
+        outputs: int,
+        levels: int,
+        contexts: Sequence[int],
+        synthesis: Sequence[int],
+        residuals: int,
+        context_places: Sequence[tuple[int, Sequence[int]]],
+        target: NDArray[np.float32],
+        threads: int,
+    ) -> None: ...
+    def descend(
+        self,
+        soft: bool,
+        parameters: NDArray[np.float32],
+        latents: Sequence[NDArray[np.float32]],
+        rate: float,
+        temperature: float,
+        noise: float,
+        seed: int,
+        gradient: NDArray[np.float64],
+        latent_gradients: Sequence[NDArray[np.float32]],
+    ) -> tuple[float, float]:
+        """Mean square error and bits; writes the gradients of error + rate x bits / positions."""
+
+    def evaluate(
+        self,
+        parameters: NDArray[np.float32],
+        latents: Sequence[NDArray[np.float32]],
+        peak: float,
+        render: NDArray[np.float32] | None,
+        bits: Sequence[NDArray[np.float32]] | None,
+    ) -> tuple[float, float, list[float]]:
+        """Errors of the values and of their codes 0..peak, and bits by level, latents rounded.
+
+        Writes the values to `render`, and the bits of each latent.
+        """
+
+    def adam(
+        self,
+        latents: Sequence[NDArray[np.float32]],
+        gradients: Sequence[NDArray[np.float32]],
+        means: Sequence[NDArray[np.float32]],
+        squares: Sequence[NDArray[np.float32]],
+        rate: float,
+        betas: tuple[float, float],
+        epsilon: float,
+        count: int,
+    ) -> None:
+        """Update latents and moments for the `count`-th time."""

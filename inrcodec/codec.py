@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -12,9 +13,10 @@ from inrcodec.bitstream.container import Section, pack, pack_section, unpack
 from inrcodec.bitstream.describe import describe
 from inrcodec.bitstream.header import Header, Track
 from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
+from inrcodec.bitstream.partial import unpack_partial
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
-from inrcodec.coding.quantize import dequantize
-from inrcodec.coding.weights import pack_weights, unpack_weights
+from inrcodec.coding.tracks import pack_track, unpack_track
+from inrcodec.coding.weights import unpack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
 from inrcodec.files.arrays import check_signal, from_array
 from inrcodec.files.sources import Source, read_bytes
@@ -24,7 +26,7 @@ from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Signal, split_alpha
 
 if TYPE_CHECKING:
-    from inrcodec.fitting.rate_control import FittedTrack
+    from inrcodec.fitting.tracks import FittedTrack
 
 Progress = Callable[[str, float, float], None]
 """Called with a stage, the share of it that is done, and the PSNR in dB so far (NaN: unknown)."""
@@ -80,8 +82,8 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
 
     Ctrl-C while fitting ends the fit and still gives a valid file, of the best state so far.
     """
-    from inrcodec.fitting.rate_control import fit_signal
-    from inrcodec.fitting.schedule import Budget, quiet
+    from inrcodec.fitting.schedule import Budget, finished, quiet
+    from inrcodec.fitting.signals import fit_signal
 
     check_signal(signal)
     budget = Budget(settings.max_time)
@@ -89,20 +91,19 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
     extra = [Section(SectionType.METADATA, 0, pack_metadata(signal.metadata))]
     extra = extra if signal.metadata else []
     fixed = FILE_BYTES + TRACK_BYTES * len(parts) + sum(len(pack_section(s)) for s in extra)
-    fitted = fit_signal(parts, settings, fixed, budget, progress or quiet)
+    progress = progress or quiet
+    fitted = fit_signal(parts, settings, fixed, budget, progress)
 
-    header = Header(tuple(Track(p.info, f.spec) for p, f in zip(parts, fitted, strict=True)))
-    payloads = [pack_weights(f.spec, f.quantised.symbols, f.quantised.recipes) for f in fitted]
-    sections = [Section(SectionType.PARAMETERS, i, payload) for i, payload in enumerate(payloads)]
-    data = pack(header, [*sections, *extra])
-
+    progress("check", 0.0, math.nan)
+    data = finished(lambda: _packed(parts, fitted, extra), budget)
     limit = settings.hard_limit(signal.info.positions)
-    if limit is not None and len(data) > limit:
+    if limit is not None and len(data) > limit and not budget.interrupted:
         raise TargetMissedError(
             f"size: {limit} bytes asked, {len(data)} reached with net {fitted[0].spec.net}; "
             "give a larger target or a smaller --net"
         )
-    reached = _proved(data, signal, fitted)
+    reached = finished(lambda: _proved(data, signal, fitted), budget)
+    progress("check", 1.0, reached)
     return Encoded(
         data=data,
         positions=signal.info.positions,
@@ -116,15 +117,32 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
     )
 
 
+def _packed(
+    parts: Sequence[Signal], fitted: Sequence[FittedTrack], extra: Sequence[Section]
+) -> bytes:
+    header = Header(tuple(Track(p.info, f.spec) for p, f in zip(parts, fitted, strict=True)))
+    sections: list[Section] = []
+    for number, track in enumerate(fitted):
+        symbols, recipes = track.quantised.symbols, track.quantised.recipes
+        sections += pack_track(number, track.spec, symbols, recipes, track.latents)
+    return pack(header, [*sections, *extra])
+
+
 def _proved(data: bytes, signal: Signal, fitted: Sequence[FittedTrack]) -> float:
     """Decode what was written, demand the very symbols that were meant, and measure it."""
+    view = open(data)
     _, sections = unpack(data)
-    for section, track in zip(sections, fitted, strict=False):
-        symbols, recipes = unpack_weights(track.spec, section.payload, "proof")
+    for number, (layer, track) in enumerate(zip(view.layers, fitted, strict=True)):
+        payload = next(s.payload for s in sections if s.track == number)
+        symbols, recipes = unpack_weights(track.spec, payload, "proof")
         same = all((symbols[name] == track.quantised.symbols[name]).all() for name in symbols)
+        for level, plane in enumerate(track.latents):
+            assert layer.field.latents is not None
+            window = [(0, size) for size in plane.shape]
+            same &= bool((layer.field.latents.read(level, window) == plane).all())
         if not same or recipes != track.quantised.recipes:
             raise InrcodecError("proof: the file does not decode to what was encoded; report this")
-    return psnr(signal, decode(data))
+    return psnr(signal, view.read())
 
 
 def decode(
@@ -133,15 +151,16 @@ def decode(
     scale: float | None = None,
     size: Sequence[int] | None = None,
     crop: Sequence[tuple[int, int]] | None = None,
+    partial: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Signal:
     """The signal of a `.inrc` file, at any resolution.
 
     `scale` multiplies, or `size` gives, the number of samples per axis (height, width). `crop` is
-    (start, stop) per axis of that lattice: only it is computed. Raises InrcodecError for whatever
-    is not an intact file or asks for more than `limits`.
+    (start, stop) per axis of that lattice: only it is computed. `partial` is that of `open`. Raises
+    InrcodecError for whatever is not an intact file or asks for more than `limits`.
     """
-    view = open(source, limits=limits)
+    view = open(source, partial=partial, limits=limits)
     if scale is not None and size is not None:
         raise UsageError("scale and size: one of them at a time")
     if scale is not None:
@@ -156,25 +175,35 @@ def scaled_size(lattice: Sequence[int], scale: float) -> tuple[int, ...]:
     return tuple(max(1, round(size * scale)) for size in lattice)
 
 
-def open(source: Source, *, signal: int = 0, limits: Limits = DEFAULT_LIMITS) -> SignalView:
+def open(
+    source: Source, *, signal: int = 0, partial: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> SignalView:
     """A view of a `.inrc` file that computes samples where they are asked.
 
-    A file may hold several signals; `signal` says which, from 0.
+    A file may hold several signals; `signal` says which, from 0. With `partial`, a file that is
+    truncated, or damaged in its finer latents, gives what is left of it, at a lower quality: the
+    view's `problem` says what is missing.
     """
-    header, sections = unpack(read_bytes(source), limits)
+    data = read_bytes(source)
+    problem = None
+    if partial:
+        header, sections, problem = unpack_partial(data, limits)
+    else:
+        header, sections = unpack(data, limits)
     signals = header.signals()
     if not 0 <= signal < len(signals):
         raise UsageError(f"signal {signal}: the file holds {len(signals)}, counted from 0")
-    layers, metadata = [], {}
-    for index, section in enumerate(sections):
-        if section.type == SectionType.PARAMETERS and section.track in signals[signal]:
-            track = header.tracks[section.track]
-            what = f"section {index} (parameters of track {section.track})"
-            symbols, recipes = unpack_weights(track.spec, section.payload, what)
-            layers.append(Layer(track.info, dequantize(track.spec, symbols, recipes)))
-        elif section.type == SectionType.METADATA:
-            metadata = unpack_metadata(section.payload, limits)
-    return SignalView(tuple(layers), metadata, limits)
+    layers = []
+    for number in signals[signal]:
+        track = header.tracks[number]
+        layers.append(Layer(track.info, unpack_track(number, track.spec, sections)))
+    metadata = next((s.payload for s in sections if s.type == SectionType.METADATA), None)
+    return SignalView(
+        tuple(layers),
+        {} if metadata is None else unpack_metadata(metadata, limits),
+        limits,
+        problem,
+    )
 
 
 def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:

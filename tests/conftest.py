@@ -28,8 +28,22 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def small_file(photo: np.ndarray) -> bytes:
-    """The photo after a fit of a moment."""
+    """The photo as a siren, after a fit of a moment."""
     return inrcodec.encode(photo, net="4x16", steps=80, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def small_pyramid(photo: np.ndarray) -> bytes:
+    """The photo as the other kind of field, after a fit of a moment."""
+    return inrcodec.encode(photo, net="6/8/1", steps=60, device="cpu")
+
+
+@pytest.fixture(scope="session", params=["siren", "pyramid"])
+def file_of_each_kind(
+    request: pytest.FixtureRequest, small_file: bytes, small_pyramid: bytes
+) -> bytes:
+    """`small_file`, then `small_pyramid`."""
+    return small_file if request.param == "siren" else small_pyramid
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import inrcodec
 from inrcodec.bitstream.wire import Limits
 from inrcodec.errors import LimitError, UsageError
+from inrcodec.native_choice import instruction_set
 from inrcodec.query.kernels import reference
-from inrcodec.query.kernels.choice import instruction_set
 from inrcodec.query.view import SignalView
 
 MakeView = Callable[..., SignalView]

@@ -19,8 +19,10 @@ from inrcodec.coding.priors import SCALES, table
 from inrcodec.coding.quantize import TensorRecipe
 from inrcodec.coding.weights import (
     DELTA_TABLE,
+    EXPECTED,
     FIRST_SCALE,
     FIRST_STEP,
+    STEP_TABLE,
     SWITCH_TABLE,
     code_length,
     unpack_weights,
@@ -61,19 +63,22 @@ def whole(parts: tuple[bits.Part, ...]) -> float:
     return sum(part.bits for part in parts)
 
 
+@pytest.mark.parametrize("net", ["2x6", "4/5/1"])
 @pytest.mark.parametrize("shape", [(24, 20, 3), (24, 20, 4), (9, 7), (9, 7, 2), (1, 1, 3)], ids=str)
-def test_parts_of_a_picture_add_up_to_its_file(shape: tuple[int, ...], photo: np.ndarray) -> None:
+def test_parts_of_a_picture_add_up_to_its_file(
+    shape: tuple[int, ...], net: str, photo: np.ndarray
+) -> None:
     height, width, *rest = shape
     colours = np.concatenate([photo, photo[::-1, :, :1]], axis=-1)[:height, :width]
     picture = colours[..., 0] if not rest else colours[..., -rest[0] :]
-    data = inrcodec.encode(picture, net="2x6", steps=5, effort=1, device="cpu")
+    data = inrcodec.encode(picture, net=net, steps=5, effort=1, device="cpu")
     parts = bits.parts_of(data)
     assert whole(parts) == pytest.approx(8 * len(data), abs=1e-6)
-    alpha = rest in ([2], [4])
+    tracks = 1 + (rest in ([2], [4]))
     places = {part.place for part in parts}
-    assert len(places) == 2 + alpha
+    assert len(places) == 1 + (1 if net == "2x6" else 2) * tracks
     overhead = sum(part.bits for part in parts if part.group == "container")
-    counts = sum(part.bits for part in parts if part.name == "number of symbols")
+    counts = sum(part.bits for part in parts if part.name.startswith("number of "))
     assert overhead - counts == 8 * inrcodec.info(data)["overhead"]
 
 
@@ -89,6 +94,17 @@ def test_every_section_of_a_file_is_listed_whole(path: Path) -> None:
         assert framing.bits in (8 * 7, 8 * 8, 8 * 9)
     # Two words at the most end a run, and at least the zero bytes that are left out are missing.
     assert all(-64 <= part.bits <= 64 for part in parts if part.group == "coder")
+
+
+@every_golden
+def test_every_latent_is_listed_once(path: Path) -> None:
+    data = path.read_bytes()
+    parts = bits.parts_of(data)
+    for number, track in enumerate(unpack(data)[0].tracks):
+        own = [part for part in parts if part.place.endswith(f"(latents of track {number})")]
+        levels = [part for part in own if part.group == "latents"]
+        assert sum(part.values or 0 for part in levels) == getattr(track.spec, "latent_count", 0)
+        assert all(part.bits >= 1 for part in levels)
 
 
 @every_golden
@@ -138,6 +154,21 @@ def test_recipes_cost_their_differences() -> None:
     assert once > same
     assert bits.recipe_bits(["weight"] * 3, [other] * 3) == pytest.approx(once + 2 * same)
     assert bits.recipe_bits(["weight", "bias"], [other] * 2) == pytest.approx(2 * once)
+
+
+def test_recipes_of_a_pyramid_cost_their_differences_to_what_is_expected() -> None:
+    step, total = EXPECTED["context"]
+    none = code_length(np.zeros(1, np.int32), STEP_TABLE)
+    rest = bits.recipe_bits(["weight"], [TensorRecipe(FIRST_STEP, FIRST_SCALE)])
+    rest -= code_length(np.zeros(1, np.int32), DELTA_TABLE)
+    for change in (0, 3, -3):
+        # Spread as ever, whatever the step: only that differs.
+        recipe = TensorRecipe(step + change, total - step - change)
+        own = code_length(np.array([change], np.int32), STEP_TABLE)
+        assert bits.recipe_bits(["context"], [recipe]) == pytest.approx(rest + own)
+        assert bits.recipe_bits(["context"] * 2, [recipe] * 2) == pytest.approx(
+            2 * rest + own + none
+        )
 
 
 def test_sections_of_the_future_are_counted(small_file: bytes) -> None:

@@ -14,6 +14,7 @@ import pytest
 import skimage.data
 import torch
 
+import inrcodec
 from bench.codecs import coin, own, reference, registry, stills, video, ycbcr, zoo
 from bench.codecs.codec import Codec, Picture
 from inrcodec.codec import as_signal
@@ -240,17 +241,33 @@ def test_coordinates_of_published_coin_go_by_the_height() -> None:
         assert theirs[2, 0] - theirs[0, 0] == pytest.approx(2 / (height - 1), rel=1e-3)
 
 
-def test_own_files_are_the_packages_own(odd: Picture) -> None:
-    codec = found("inrcodec-siren-e1")
-    assert codec.family == "inrcodec-siren"
+@pytest.mark.parametrize(("kind", "setting", "most"), [("siren", 4.0, 4.0), ("pyramid", 1e-3, 8)])
+def test_own_files_are_the_packages_own(
+    odd: Picture, kind: str, setting: float, most: float
+) -> None:
+    codec = found(f"inrcodec-{kind}-e1")
+    assert codec.family == f"inrcodec-{kind}"
     picture = odd[:32, :32]
-    coded = codec.encode(picture, 4.0)
-    assert 8 * len(coded.data) / picture[..., 0].size <= 4.0
+    coded = codec.encode(picture, setting)
+    assert inrcodec.info(coded.data)["tracks"][0]["kind"] == kind
+    assert 8 * len(coded.data) / picture[..., 0].size <= most
     decoded = codec.decode(coded.data)
     assert decoded.shape == picture.shape
     assert psnr(picture, decoded) > 15
     assert coded.macs_per_pixel
     assert set(coded.notes) == {"net", "steps", "float_psnr"}
+
+
+def test_own_settings_go_from_low_to_high_rate(odd: Picture) -> None:
+    bpp, weights = (
+        next(kind for kind in own.KINDS if kind.name == name) for name in ("siren", "pyramid")
+    )
+    for kind, falling in ((bpp, False), (weights, True)):
+        for settings in (kind.settings, kind.quick):
+            assert list(settings) == sorted(settings, reverse=falling)
+    codec = found("inrcodec-pyramid-e1")
+    files = [codec.encode(odd[:32, :32], setting).data for setting in weights.settings[::6]]
+    assert len(files[0]) < len(files[1])
 
 
 def test_codecs_compute_on_one_thread_and_leave_the_number_alone() -> None:

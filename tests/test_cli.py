@@ -23,15 +23,19 @@ from PIL import Image
 
 import inrcodec
 from inrcodec import cli
+from inrcodec.bitstream.container import pack_section, unpack, unpack_front
+from inrcodec.bitstream.wire import MAJOR, MINOR
 from inrcodec.cli import encode as cli_encode
 from inrcodec.cli import main
 from inrcodec.cli.progress import Watch
+from inrcodec.coding import tiles
 from inrcodec.errors import ExitCode
-from inrcodec.query.kernels.choice import describe
+from inrcodec.native_choice import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 16, 24
 QUICK = ("--steps", "5", "--net", "2x8", "-e", "1")
+QUICK_OF = {"siren": QUICK, "pyramid": ("--steps", "5", "--net", "6/8/1", "-e", "1")}
 PATIENCE = 300.0
 """Seconds after which a child that does not answer counts as stuck."""
 
@@ -54,6 +58,8 @@ class Done:
 
 
 Run = Callable[..., Done]
+
+each_kind = pytest.mark.parametrize("kind", QUICK_OF)
 
 
 @pytest.fixture
@@ -102,6 +108,14 @@ def encoded() -> bytes:
     return inrcodec.encode(picture(), steps=5, net="2x8", effort=1)
 
 
+@pytest.fixture(scope="module")
+def pyramid(photo: np.ndarray) -> bytes:
+    """A file whose latents are in several sections, though it is small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "GROUP_BYTES", 20)
+        return inrcodec.encode(photo, net="6/8/1", steps=80, rate_weight=1e-4, effort=1)
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoded: bytes) -> Path:
     """The current folder, with a picture and its file."""
@@ -123,18 +137,20 @@ def environment() -> dict[str, str]:
 # encode
 
 
-def test_encode_one_file(here: Path, run: Run) -> None:
-    done = run("encode", "photo.png", "new.inrc", *QUICK)
+@each_kind
+def test_encode_one_file(here: Path, run: Run, kind: str) -> None:
+    done = run("encode", "photo.png", "new.inrc", *QUICK_OF[kind])
     data = Path("new.inrc").read_bytes()
     assert (done.code, done.out) == (0, b"")
     (line,) = done.lines
     assert line.startswith(f"new.inrc: {len(data)} bytes, {8 * len(data) / 384:.3f} bpp, ")
-    assert "net 2x8" in line
+    assert f"{kind} {QUICK_OF[kind][3]}" in line
     assert inrcodec.decode(data).samples.shape == (HEIGHT, WIDTH, 3)
 
 
-def test_encode_json(here: Path, run: Run) -> None:
-    done = run("encode", "photo.png", "new.inrc", *QUICK, "--json")
+@each_kind
+def test_encode_json(here: Path, run: Run, kind: str) -> None:
+    done = run("encode", "photo.png", "new.inrc", *QUICK_OF[kind], "--json")
     (record,) = done.records
     assert done.lines == []
     assert record | {"psnr": 0, "seconds": 0} == {
@@ -145,9 +161,10 @@ def test_encode_json(here: Path, run: Run) -> None:
         "bpp": 8 * Path("new.inrc").stat().st_size / (HEIGHT * WIDTH),
         "psnr": 0,
         "seconds": 0,
-        "steps": 5,
-        "kind": "siren",
-        "net": "2x8",
+        # Those after each rounded layer count for a pyramid.
+        "steps": 5 if kind == "siren" else record["steps"],
+        "kind": kind,
+        "net": QUICK_OF[kind][3],
         "effort": 1,
         "device": record["device"],
         "macs_per_sample": inrcodec.info("new.inrc")["tracks"][0]["macs_per_sample"],
@@ -163,8 +180,9 @@ def test_quiet_is_quiet(here: Path, run: Run) -> None:
     assert run("decode", "new.inrc", "new.png", "--quiet") == Done(0, b"", b"")
 
 
-def test_standard_streams(here: Path, run: Run) -> None:
-    made = run("encode", "-", "-", *QUICK, "--json", stdin=Path("photo.png").read_bytes())
+@each_kind
+def test_standard_streams(here: Path, run: Run, kind: str) -> None:
+    made = run("encode", "-", "-", *QUICK_OF[kind], "--json", stdin=Path("photo.png").read_bytes())
     assert made.code == 0
     assert inrcodec.decode(made.out).samples.shape == (HEIGHT, WIDTH, 3)
     (line,) = made.lines
@@ -260,6 +278,22 @@ def test_threads(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ((), "pyramid"),
+        (("--kind", "pyramid"), "pyramid"),
+        (("--kind", "siren"), "siren"),
+        (("--net", "1x4"), "siren"),
+        (("--net", "4/4/0"), "pyramid"),
+    ],
+)
+def test_kinds(here: Path, run: Run, words: Sequence[str], kind: str) -> None:
+    done = run("encode", "photo.png", "new.inrc", "--steps", 3, "-e", 1, "--json", *words)
+    assert done.records[0]["kind"] == kind
+    assert [track["kind"] for track in inrcodec.info("new.inrc")["tracks"]] == [kind]
+
+
+@pytest.mark.parametrize(
     ("text", "count"),
     [("1", 1), ("12k", 12_000), ("1.5M", 1_500_000), ("0.25G", 250_000_000), ("5T", 5 * 10**12)],
 )
@@ -305,6 +339,7 @@ def test_decode_json(here: Path, run: Run, encoded: bytes) -> None:
         "bytes": len(encoded),
         "lattice": {"y": 4, "x": 5},
         "channels": ["red", "green", "blue"],
+        "problem": None,
         "seconds": 0,
     }
 
@@ -342,6 +377,73 @@ def test_format_of_standard_output(here: Path, run: Run) -> None:
     assert np.load(io.BytesIO(done.out)).shape == (HEIGHT, WIDTH, 3)
 
 
+# What is left of a file
+
+
+def section_ends(data: bytes) -> list[int]:
+    """Where the header ends, and each section."""
+    _, sections = unpack(data)
+    ends = [unpack_front(data)[2]]
+    for section in sections:
+        ends.append(ends[-1] + len(pack_section(section)))
+    assert ends[-1] == len(data)
+    return ends
+
+
+def test_partial_gives_what_is_left(here: Path, run: Run, pyramid: bytes) -> None:
+    """Whole groups of levels, coarse to fine; nothing without the parameters."""
+    header, parameters, *groups = section_ends(pyramid)
+    assert len(groups) >= 3
+    whole = inrcodec.decode(pyramid).samples.astype(float)
+    errors: dict[int, set[float]] = {}
+    cuts = {end + more for end in (header, parameters, *groups) for more in (-1, 0, 5)}
+    for cut in sorted(cut for cut in cuts if cut < len(pyramid)):
+        Path("cut.inrc").write_bytes(pyramid[:cut])
+        refused = run("decode", "cut.inrc", "cut.png")
+        assert (refused.code, len(refused.lines)) == (ExitCode.DAMAGED, 1)
+        assert not Path("cut.png").exists()
+        done = run("decode", "cut.inrc", "cut.png", "--partial", "--quiet", "--json")
+        assert len(done.lines) == 1
+        if cut < parameters:
+            assert (done.code, done.out) == (ExitCode.DAMAGED, b"")
+            continue
+        assert done.code == 0
+        (record,) = done.records
+        assert done.lines == [f"inrcodec: cut.inrc: decoded in part: {record['problem']}"]
+        left_out = sum(end > cut for end in groups)
+        assert f"{left_out} of {len(groups) + 1} sections are left out" in record["problem"]
+        error = float(np.square(pixels("cut.png") - whole).mean())
+        errors.setdefault(left_out, set()).add(error)
+        Path("cut.png").unlink()
+    assert {len(same) for same in errors.values()} == {1}
+    falling = [errors[left_out].pop() for left_out in range(len(groups), 0, -1)]
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] > 2 * falling[-1] > 0
+
+
+@each_kind
+def test_partial_says_nothing_of_a_whole_file(
+    here: Path, run: Run, kind: str, encoded: bytes, pyramid: bytes
+) -> None:
+    Path("whole.inrc").write_bytes({"siren": encoded, "pyramid": pyramid}[kind])
+    assert run("decode", "whole.inrc", "a.png").code == 0
+    done = run("decode", "whole.inrc", "b.png", "--partial", "--json")
+    assert (done.code, done.lines, done.records[0]["problem"]) == (0, [], None)
+    assert (pixels("a.png") == pixels("b.png")).all()
+    assert run("decode", "whole.inrc", "c.png", "--partial", "--quiet") == Done(0, b"", b"")
+
+
+def test_partial_asks_the_rest_as_usual(here: Path, run: Run, pyramid: bytes) -> None:
+    Path("cut.inrc").write_bytes(pyramid[:-1])
+    np.save("points.npy", np.array([[3, 4]]))
+    words = ("--partial", "--scale", 0.5, "--crop", "0,0,5,4")
+    assert run("decode", "cut.inrc", "cut.png", *words).code == 0
+    assert pixels("cut.png").shape == (4, 5, 3)
+    done = run("decode", "-", "-", "--partial", "--at", "points.npy", stdin=pyramid[:-1])
+    assert np.load(io.BytesIO(done.out)).shape == (1, 3)
+    assert done.lines[0].startswith("inrcodec: standard input: decoded in part: ")
+
+
 # info and compare
 
 
@@ -352,6 +454,24 @@ def test_info(here: Path, run: Run, encoded: bytes) -> None:
     text = run("info", "photo.inrc").out.decode()
     for part in ("photo.inrc", f"{len(encoded)},", "siren 2x8", "y 16 x x 24", "section 0"):
         assert part in text
+
+
+def test_info_of_a_pyramid(here: Path, run: Run, pyramid: bytes) -> None:
+    Path("p.inrc").write_bytes(pyramid)
+    done = run("info", "p.inrc", "--json")
+    assert (done.code, done.records) == (0, [{"input": "p.inrc", **inrcodec.info(pyramid)}])
+    text = run("info", "p.inrc").out.decode()
+    latents = sum(-(-48 // 2**level) * -(-40 // 2**level) for level in range(7))
+    for part in ("pyramid 6/8/1", f"7 levels, {latents:,} latents", ", level 0, "):
+        assert part in text
+
+
+def test_info_tells_tiles(run: Run) -> None:
+    done = run("info", ROOT / "tests" / "golden" / "v1" / "pyramid_tiled.inrc")
+    assert b"4 levels" in done.out
+    assert b"9 tiles of 8" in done.out
+    assert b"latents of track 0, levels 1 to 0 of tile 8, " in done.out
+    assert b"latents of track 1, levels 1 to 0, " in done.out
 
 
 def test_info_goes_on_after_a_bad_file(here: Path, run: Run) -> None:
@@ -374,7 +494,7 @@ def test_control_characters_do_not_reach_the_terminal(here: Path, run: Run) -> N
 @pytest.mark.parametrize("words", [("--version",), ("info", "--version")])
 def test_version(run: Run, words: Sequence[str]) -> None:
     done = run(*words)
-    version = f"inrcodec {inrcodec.__version__}, format 1.0, {describe()}\n"
+    version = f"inrcodec {inrcodec.__version__}, format {MAJOR}.{MINOR}, {describe()}\n"
     assert done == Done(0, version.encode(), b"")
 
 
@@ -473,6 +593,9 @@ BAD = [
     (ExitCode.USAGE, "encode photo.png new.inrc -e 0"),
     (ExitCode.USAGE, "encode photo.png new.inrc -j 0"),
     (ExitCode.USAGE, "encode photo.png new.inrc --net 10by28"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --net 6/8"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --net 6/8/1 --kind siren"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --net 2x8 --kind pyramid"),
     (ExitCode.USAGE, "encode photo.png new.inrc --kind wavelet"),
     (ExitCode.USAGE, "encode photo.png new.inrc --max-time 0"),
     (ExitCode.USAGE, "encode photo.png new.inrc --device tpu"),
@@ -488,11 +611,15 @@ BAD = [
     (ExitCode.USAGE, "encode same new"),
     (ExitCode.USAGE, "encode photo.png photo.png new"),
     (ExitCode.TARGET_MISSED, "encode photo.png new.inrc --target-size 9 --steps 5 --net 2x8"),
+    (ExitCode.TARGET_MISSED, "encode photo.png new.inrc --target-size 9 --steps 5 --net 6/8/1"),
     (ExitCode.CANNOT_READ, "decode none.inrc new.png"),
     (ExitCode.CANNOT_READ, "decode nothing new"),
     (ExitCode.DAMAGED, "decode empty.inrc new.png"),
     (ExitCode.DAMAGED, "decode cut.inrc new.png"),
     (ExitCode.DAMAGED, "decode junk.inrc new.png"),
+    (ExitCode.DAMAGED, "decode empty.inrc new.png --partial"),
+    (ExitCode.DAMAGED, "decode cut.inrc new.png --partial"),
+    (ExitCode.DAMAGED, "decode photo.png new.png --partial"),
     (ExitCode.DAMAGED, "decode photo.png new.png"),
     (ExitCode.EXISTS, "decode photo.inrc old.png"),
     (ExitCode.CANNOT_WRITE, "decode photo.inrc none/new.png"),
@@ -632,14 +759,23 @@ def press_at(monkeypatch: pytest.MonkeyPatch, *stages: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("stage", ["fit", "round"])
+@pytest.mark.parametrize(
+    ("kind", "stage"),
+    [
+        ("siren", "fit"),
+        ("siren", "round"),
+        ("siren", "check"),
+        ("pyramid", "fit"),
+        ("pyramid", "check"),
+    ],
+)
 @pytest.mark.parametrize("name", ["photo.png", "alpha.png"])
 def test_ctrl_c_keeps_the_best_so_far(
-    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch, stage: str, name: str
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch, kind: str, stage: str, name: str
 ) -> None:
     save(Path("alpha.png"), bands=4)
     press_at(monkeypatch, stage)
-    done = run("encode", name, "small.png", "out", *QUICK, "--json")
+    done = run("encode", name, "small.png", "out", *QUICK_OF[kind], "--json")
     assert done.code == ExitCode.INTERRUPTED
     (record,) = done.records
     assert record["interrupted"] is True
@@ -723,8 +859,13 @@ def signal_during_fit(words: Sequence[str], number: int) -> tuple[int, bytes]:
 LONG = ("--steps", "100000000", "--net", "2x8", "-e", "1")
 
 
-def test_sigint_during_a_fit(here: Path) -> None:
-    code, shown = signal_during_fit(["encode", "photo.png", "new.inrc", *LONG], signal.SIGINT)
+# A pyramid reports only a few times.
+LONG_PYRAMID = ("--steps", "20000", "--net", "6/8/1", "-e", "1")
+
+
+@pytest.mark.parametrize("how", [LONG, LONG_PYRAMID], ids=QUICK_OF)
+def test_sigint_during_a_fit(here: Path, how: Sequence[str]) -> None:
+    code, shown = signal_during_fit(["encode", "photo.png", "new.inrc", *how], signal.SIGINT)
     assert code == ExitCode.INTERRUPTED
     assert b"new.inrc holds the best field so far" in shown
     assert b"Traceback" not in shown

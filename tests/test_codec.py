@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import inrcodec
-from inrcodec import codec
 from inrcodec.codec import Encoded, encode_signal, is_inrc
-from inrcodec.errors import InputError, InrcodecError, TargetMissedError, UsageError
+from inrcodec.coding import tracks
+from inrcodec.errors import CorruptError, InputError, InrcodecError, TargetMissedError, UsageError
 from inrcodec.files.arrays import from_array
 from inrcodec.fitting import fit as fit_module
 from inrcodec.fitting import schedule
@@ -37,6 +37,10 @@ from inrcodec.query.quality import psnr
 from inrcodec.signal import Axis, Signal, SignalInfo
 
 ROOT = Path(__file__).resolve().parents[1]
+NETS = {"siren": "2x8", "pyramid": "6/8/1"}
+"""Small nets: what one of them means is also which kind of field is asked for."""
+
+each_kind = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 
 
 def fitted(picture: Any, **named: Any) -> Encoded:
@@ -82,10 +86,11 @@ def faded(photo: np.ndarray) -> np.ndarray:
 # Sources
 
 
-def test_every_source_gives_the_same_file(photo: np.ndarray, tmp_path: Path) -> None:
+@each_kind
+def test_every_source_gives_the_same_file(photo: np.ndarray, tmp_path: Path, net: str) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
-    how = {"net": "1x4", "steps": 3, "effort": 1}
+    how = {"net": net, "steps": 3, "effort": 1}
     wanted = inrcodec.encode(photo, **how)
     assert is_inrc(wanted)
     assert inrcodec.encode(from_array(photo), **how) == wanted
@@ -98,31 +103,50 @@ def test_every_source_gives_the_same_file(photo: np.ndarray, tmp_path: Path) -> 
     assert inrcodec.encode(photo[::-1][::-1], **how) == wanted
 
 
-def test_every_file_source_decodes(small_file: bytes, tmp_path: Path) -> None:
+def test_every_file_source_decodes(file_of_each_kind: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.inrc"
-    path.write_bytes(small_file)
-    wanted = inrcodec.decode(small_file).samples
-    for source in (path, str(path), io.BytesIO(small_file)):
+    path.write_bytes(file_of_each_kind)
+    wanted = inrcodec.decode(file_of_each_kind).samples
+    for source in (path, str(path), io.BytesIO(file_of_each_kind)):
         np.testing.assert_array_equal(inrcodec.decode(source).samples, wanted)
 
 
-def test_source_array_is_left_alone(photo: np.ndarray) -> None:
+def test_what_is_left_of_a_file_decodes_when_asked(small_pyramid: bytes) -> None:
+    cut, whole = small_pyramid[:-1], inrcodec.decode(small_pyramid).samples
+    with pytest.raises(CorruptError):
+        inrcodec.decode(cut)
+    with pytest.raises(CorruptError):
+        inrcodec.open(cut)
+    view = inrcodec.open(cut, partial=True)
+    assert "left out" in str(view.problem)
+    left = inrcodec.decode(cut, partial=True).samples
+    assert (left == view[...]).all()
+    assert (left.shape, left.dtype) == (whole.shape, whole.dtype)
+    assert (left != whole).any()
+    assert inrcodec.open(small_pyramid, partial=True).problem is None
+    assert (inrcodec.decode(small_pyramid, partial=True).samples == whole).all()
+
+
+@each_kind
+def test_source_array_is_left_alone(photo: np.ndarray, net: str) -> None:
     picture = photo.copy()
-    inrcodec.encode(picture, net="1x4", steps=3, effort=1)
+    inrcodec.encode(picture, net=net, steps=3, effort=1)
     np.testing.assert_array_equal(picture, photo)
 
 
-def test_metadata_are_kept(photo: np.ndarray) -> None:
+@each_kind
+def test_metadata_are_kept(photo: np.ndarray, net: str) -> None:
     signal = replace(from_array(photo), metadata={"icc": b"a profile", "xmp": b"<x/>" * 100})
-    decoded = inrcodec.decode(fitted(signal, net="1x4", steps=3).data)
+    decoded = inrcodec.decode(fitted(signal, net=net, steps=3).data)
     assert decoded.metadata == signal.metadata
 
 
-def test_geometry_is_kept() -> None:
+@each_kind
+def test_geometry_is_kept(net: str) -> None:
     axes = (Axis("y", 6, 0.3, -7.0, "mm"), Axis("x", 5, 0.1, 2.5, "mm"))
     info = SignalInfo(axes, ("grey",), "uint16", (0.0, 4095.0))
     samples = np.arange(30, dtype=np.uint16).reshape(6, 5, 1) * 100
-    decoded = inrcodec.decode(fitted(Signal(samples, info), net="1x4", steps=3).data)
+    decoded = inrcodec.decode(fitted(Signal(samples, info), net=net, steps=3).data)
     assert decoded.info == info
 
 
@@ -148,10 +172,15 @@ def kinds(photo: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.parametrize(
+    "how", [{"net": "3x12", "steps": 250}, {"kind": "pyramid"}], ids=["siren", "pyramid"]
+)
 @pytest.mark.parametrize("kind", kinds(np.zeros((48, 40, 3), np.uint8)))
-def test_every_kind_of_picture_comes_back(photo: np.ndarray, kind: str) -> None:
+def test_every_kind_of_picture_comes_back(
+    photo: np.ndarray, kind: str, how: dict[str, Any]
+) -> None:
     picture = kinds(photo)[kind]
-    made = fitted(picture, net="3x12", steps=250)
+    made = fitted(picture, **how)
     decoded = inrcodec.decode(made.data)
     channels = 1 if picture.ndim == 2 else picture.shape[2]
     assert decoded.samples.shape == (48, 40, channels)
@@ -162,12 +191,12 @@ def test_every_kind_of_picture_comes_back(photo: np.ndarray, kind: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 3), (1, 2)], ids=str)
-@pytest.mark.parametrize("net", [None, "2x6"])
+@pytest.mark.parametrize("net", [None, "2x6", "6/8/1"])
 def test_tiny_picture_comes_back(
     photo: np.ndarray, shape: tuple[int, int], net: str | None
 ) -> None:
     picture = photo[20 : 20 + shape[0], 10 : 10 + shape[1]]
-    made = fitted(picture, net=net)
+    made = fitted(picture, net=net, kind="pyramid" if net == "6/8/1" else "siren")
     assert inrcodec.decode(made.data).samples.shape == picture.shape
     assert inrcodec.decode(made.data, size=(3, 4)).samples.shape == (3, 4, 3)
     if net is None:
@@ -190,17 +219,17 @@ def test_tiny_picture_comes_back(
     ],
     ids=lambda colour: f"{colour.dtype}-{'-'.join(map(str, colour))}",
 )
-def test_constant_picture_comes_back_exactly(colour: np.ndarray, shape: tuple[int, int]) -> None:
+def test_constant_siren_comes_back_exactly(colour: np.ndarray, shape: tuple[int, int]) -> None:
     picture = np.broadcast_to(colour, (*shape, len(colour)))
-    made = fitted(picture)
+    made = fitted(picture, kind="siren")
     np.testing.assert_array_equal(inrcodec.decode(made.data).samples, picture)
     assert made.psnr == math.inf
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5, -1e6, 1e-30])
-def test_constant_float_comes_back_almost(value: float) -> None:
+def test_constant_siren_of_floats_comes_back_almost(value: float) -> None:
     picture = np.full((8, 8, 1), value, np.float32)
-    decoded = inrcodec.decode(fitted(picture).data).samples
+    decoded = inrcodec.decode(fitted(picture, kind="siren").data).samples
     np.testing.assert_allclose(decoded, picture, rtol=1e-4, atol=1e-4)
 
 
@@ -219,10 +248,11 @@ def line_art() -> dict[str, np.ndarray]:
 def test_line_art_does_not_collapse(name: str, channels: int, inverted: bool) -> None:
     white = line_art()[name] ^ inverted
     picture = np.repeat(white[..., None] * np.uint8(255), channels, axis=2)
-    made = fitted(picture, target_size=400, steps=200)
+    made = fitted(picture, kind="siren", target_size=400, steps=200)
     assert made.psnr >= flat_psnr(picture) + 1
 
 
+@each_kind
 @settings(deadline=None, max_examples=15, derandomize=True)
 @given(
     height=st.integers(1, 12),
@@ -232,11 +262,11 @@ def test_line_art_does_not_collapse(name: str, channels: int, inverted: bool) ->
     seed=st.integers(0, 2**32),
 )
 def test_noise_comes_back_in_shape(
-    height: int, width: int, channels: int, dtype: str, seed: int
+    height: int, width: int, channels: int, dtype: str, seed: int, net: str
 ) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, channels))
     picture = noise.astype(dtype)
-    made = fitted(picture, net="2x5", steps=4)
+    made = fitted(picture, net=net, steps=4)
     decoded = inrcodec.decode(made.data)
     assert (decoded.samples.shape, decoded.samples.dtype) == (picture.shape, picture.dtype)
     assert np.isfinite(decoded.samples).all()
@@ -256,6 +286,7 @@ def test_samples_that_are_no_numbers_are_refused(photo: np.ndarray, bad: float) 
         inrcodec.encode(Signal(picture, info), steps=3)
 
 
+@each_kind
 @pytest.mark.parametrize(
     "picture",
     [
@@ -265,9 +296,9 @@ def test_samples_that_are_no_numbers_are_refused(photo: np.ndarray, bad: float) 
     ],
     ids=["too large for float32", "range too large", "constant too large"],
 )
-def test_extreme_floats_come_back_or_are_refused(picture: np.ndarray) -> None:
+def test_extreme_floats_come_back_or_are_refused(picture: np.ndarray, net: str) -> None:
     try:
-        made = fitted(picture, steps=3)
+        made = fitted(picture, net=net, steps=3)
     except (InputError, UsageError):
         return
     assert np.isfinite(inrcodec.decode(made.data).samples).all()
@@ -341,7 +372,17 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
         ({"omega_0": 1e5}, "omega_0 100000"),
         ({"seed": -1}, "seed -1"),
         ({"kind": "jpeg"}, "kind 'jpeg'"),
-        ({"net": "10"}, "net '10': sine layers x width is needed, as in 10x28"),
+        ({"kind": "siren", "net": "10"}, "net '10': sine layers x width is needed, as in 10x28"),
+        ({"kind": "siren", "net": "6/8/1"}, "net '6/8/1': sine layers x width"),
+        ({"kind": "pyramid", "net": "2x8"}, "net '2x8': contexts/synthesis/residuals is needed"),
+        ({"net": "10"}, "net '10': contexts/synthesis/residuals is needed, as in 12-12/24/2"),
+        ({"net": "6/8"}, "net '6/8'"),
+        ({"net": "6/8/3"}, "net '6/8/3'"),
+        ({"net": "6/8/1 "}, "net '6/8/1 '"),
+        ({"net": "65/8/1"}, "net '65/8/1': up to 3 layers of up to 64 units"),
+        ({"net": "8-8-8-8/8/1"}, "net '8-8-8-8/8/1': up to 3 layers"),
+        ({"net": "0-8/8/1"}, "net '0-8/8/1'"),
+        ({"net": "8/0/1"}, "net '8/0/1'"),
         ({"net": "0x8"}, "net '0x8'"),
         ({"net": "8x0"}, "net '8x0'"),
         ({"net": "99x8"}, "net '99x8'"),
@@ -364,16 +405,20 @@ def test_senseless_setting_is_refused(
 # Targets
 
 
-def test_report_is_true(photo: np.ndarray) -> None:
-    made = fitted(photo, net="3x12", steps=40)
+@each_kind
+def test_report_is_true(photo: np.ndarray, net: str) -> None:
+    made = fitted(photo, net=net, steps=40)
     assert made.bpp == 8 * len(made.data) / (48 * 40)
     assert made.psnr == psnr(from_array(photo), inrcodec.decode(made.data))
-    assert (made.net, made.steps, made.interrupted) == ("3x12", 40, False)
+    assert (made.net, made.interrupted) == (net, False)
+    # Steps after each rounded layer count too.
+    assert made.steps == 40 if net == NETS["siren"] else 40 <= made.steps < 80
     assert made.macs_per_sample == inrcodec.open(made.data).layers[0].field.spec.macs_per_sample
 
 
-def test_seed_decides_every_bit(photo: np.ndarray) -> None:
-    files = [fitted(photo, net="2x8", steps=12, seed=seed).data for seed in (7, 7, 8)]
+@each_kind
+def test_seed_decides_every_bit(photo: np.ndarray, net: str) -> None:
+    files = [fitted(photo, net=net, steps=12, seed=seed).data for seed in (7, 7, 8)]
     assert files[0] == files[1] != files[2]
 
 
@@ -381,19 +426,26 @@ def test_seed_decides_every_bit(photo: np.ndarray) -> None:
 def test_size_is_met_and_never_exceeded(size: int) -> None:
     y, x = np.mgrid[:64, :64]
     picture = np.stack([x * 4, y * 3, (x * y) // 16], -1).astype(np.uint8)
-    made = fitted(picture, target_size=size, steps=60)
+    made = fitted(picture, kind="siren", target_size=size, steps=60)
     assert 0.95 * size <= len(made.data) <= size
 
 
 @pytest.mark.parametrize("bpp", [1.0, 3.0])
 def test_rate_is_met_and_never_exceeded(photo: np.ndarray, bpp: float) -> None:
-    assert 0.95 * bpp <= fitted(photo, bpp=bpp, steps=60).bpp <= bpp
+    assert 0.95 * bpp <= fitted(photo, kind="siren", bpp=bpp, steps=60).bpp <= bpp
 
 
-def test_size_holds_for_alpha_and_metadata_too(faded: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    ("how", "size", "least"),
+    [({"kind": "siren"}, 1000, 900), ({"net": "6/8/1"}, 1500, 1000)],
+    ids=NETS,
+)
+def test_size_holds_for_alpha_and_metadata_too(
+    faded: np.ndarray, how: dict[str, str], size: int, least: int
+) -> None:
     signal = replace(from_array(faded), metadata={"icc": bytes(range(200))})
-    made = fitted(signal, target_size=1000, steps=60)
-    assert 900 <= len(made.data) <= 1000
+    made = fitted(signal, target_size=size, steps=60, **how)
+    assert least <= len(made.data) <= size
 
 
 def test_given_net_is_used_for_a_size(photo: np.ndarray) -> None:
@@ -403,14 +455,25 @@ def test_given_net_is_used_for_a_size(photo: np.ndarray) -> None:
     assert (made.net, spec.net, spec.omega_0) == ("2x20", "2x20", 25.5)
 
 
-@pytest.mark.parametrize("named", [{"target_size": 30}, {"bpp": 0.01}, {"target_size": 120}])
-def test_size_out_of_reach_is_told(photo: np.ndarray, named: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("net", "named"),
+    [
+        ("4x16", {"target_size": 30}),
+        ("4x16", {"bpp": 0.01}),
+        ("4x16", {"target_size": 120}),
+        ("12-12/24/2", {"target_size": 30}),
+        ("12-12/24/2", {"bpp": 0.01}),
+    ],
+)
+def test_size_out_of_reach_is_told(photo: np.ndarray, net: str, named: dict[str, Any]) -> None:
     with pytest.raises(TargetMissedError, match="asked"):
-        fitted(photo, net="4x16", steps=5, **named)
+        fitted(photo, net=net, steps=5, **named)
 
 
-def test_more_quality_is_a_larger_file(photo: np.ndarray) -> None:
-    sizes = [len(fitted(photo, quality=quality, steps=20).data) for quality in (60, 80, 100)]
+@pytest.mark.parametrize("kind", NETS)
+def test_more_quality_is_a_larger_file(photo: np.ndarray, kind: str) -> None:
+    made = [fitted(photo, kind=kind, quality=quality, steps=20) for quality in (60, 80, 100)]
+    sizes = [len(each.data) for each in made]
     assert sizes == sorted(set(sizes))
 
 
@@ -419,24 +482,24 @@ def test_more_quality_is_a_larger_file(photo: np.ndarray) -> None:
 )
 def test_psnr_is_met_closely(photo: np.ndarray, wanted: float, net: str | None) -> None:
     """From above: a field this small jumps by tenths of a dB from one rounding to the next."""
-    made = fitted(photo, psnr=wanted, steps=200, net=net)
+    made = fitted(photo, kind="siren", psnr=wanted, steps=200, net=net)
     assert -0.1 <= made.psnr - wanted <= 1
 
 
-def test_psnr_out_of_reach_is_told(photo: np.ndarray) -> None:
+@each_kind
+def test_psnr_out_of_reach_is_told(photo: np.ndarray, net: str) -> None:
     with pytest.raises(TargetMissedError, match=r"60\.00 dB asked, \d+\.\d+ dB reached"):
-        fitted(photo, psnr=60, net="2x4", steps=10)
+        fitted(photo, psnr=60, net=net, steps=10)
 
 
-def test_rate_weight_trades_bits_for_error(photo: np.ndarray) -> None:
-    cheap, dear = (
-        fitted(photo, net="3x12", steps=100, rate_weight=weight) for weight in (1e-2, 1e-5)
-    )
+@pytest.mark.parametrize("net", ["3x12", "6/8/1"], ids=NETS)
+def test_rate_weight_trades_bits_for_error(photo: np.ndarray, net: str) -> None:
+    cheap, dear = (fitted(photo, net=net, steps=100, rate_weight=weight) for weight in (1e-2, 1e-5))
     assert len(cheap.data) < len(dear.data)
     assert cheap.psnr < dear.psnr
 
 
-# When something happens
+# When something happens to the fit of a siren; that of a pyramid has its own tests
 
 
 @pytest.mark.parametrize("named", [{}, {"psnr": 25.0}, {"bpp": 2.0}], ids=str)
@@ -535,7 +598,7 @@ def test_time_limit_and_psnr_give_an_answer(
     photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elapsed = slow_clock(monkeypatch, per_step=0.1)
-    made = fitted(photo, psnr=19.0, max_time=60)
+    made = fitted(photo, kind="siren", psnr=19.0, max_time=60)
     assert elapsed() <= 90
     assert made.psnr >= 18.9
 
@@ -575,33 +638,56 @@ def test_divergence_without_end_still_gives_finite_samples(
 def test_file_that_does_not_hold_what_was_meant_is_never_given(
     photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = codec.pack_weights
+    real = tracks.pack_weights
 
     def corrupting(spec: Any, symbols: Any, recipes: Any) -> bytes:
         other = {name: values.copy() for name, values in symbols.items()}
         other["weight1"][0, 0] += 1
         return real(spec, other, recipes)
 
-    monkeypatch.setattr(codec, "pack_weights", corrupting)
+    monkeypatch.setattr(tracks, "pack_weights", corrupting)
     with pytest.raises(InrcodecError, match="proof"):
         fitted(photo, net="2x8", steps=3)
 
 
-def test_progress_goes_from_nothing_to_all(photo: np.ndarray) -> None:
+def test_latents_that_are_not_what_was_meant_are_never_given(
+    photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tracks.pack_latents
+
+    def corrupting(spec: Any, network: Any, latents: Any) -> list[bytes]:
+        other = [plane.copy() for plane in latents]
+        other[-1][0, 0] += 1
+        return real(spec, network, other)
+
+    monkeypatch.setattr(tracks, "pack_latents", corrupting)
+    with pytest.raises(InrcodecError, match="proof"):
+        fitted(photo, net="6/8/1", steps=3)
+
+
+@each_kind
+def test_progress_goes_from_nothing_to_all(photo: np.ndarray, net: str) -> None:
     seen: list[tuple[str, float, float]] = []
-    encode_signal(
+    made = encode_signal(
         from_array(photo),
-        Settings(net="2x8", steps=30, effort=1, device="cpu"),
+        Settings(net=net, steps=30, effort=1, device="cpu"),
         lambda *news: seen.append(news),
     )
     stages = list(dict.fromkeys(stage for stage, _, _ in seen))
-    assert stages == ["fit", "round"]
+    assert [stage for stage in stages if stage != "round"] == ["fit", "check"]
     for stage in stages:
         shares = [share for name, share, _ in seen if name == stage]
         assert min(shares) >= 0
-        assert max(shares) == shares[-1] == 1
-    qualities = [quality for stage, _, quality in seen if stage == "fit"]
-    assert qualities == sorted(qualities)
+        assert max(shares) <= 1
+    assert seen[-1][1] == 1
+    assert seen[-1][2] == made.psnr
+    if net == NETS["siren"]:
+        assert stages == ["fit", "round", "check"]
+        for stage in stages:
+            shares = [share for name, share, _ in seen if name == stage]
+            assert max(shares) == shares[-1] == 1
+        qualities = [quality for stage, _, quality in seen if stage == "fit"]
+        assert qualities == sorted(qualities)
 
 
 # What is loaded
@@ -616,9 +702,9 @@ def run_python(code: str, *given: object) -> str:
     return done.stdout
 
 
-def test_decoding_never_loads_what_encoding_needs(small_file: bytes, tmp_path: Path) -> None:
+def test_decoding_never_loads_what_encoding_needs(file_of_each_kind: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.inrc"
-    path.write_bytes(small_file)
+    path.write_bytes(file_of_each_kind)
     code = """
 import json, sys, inrcodec
 samples = inrcodec.decode(sys.argv[1], scale=2).samples
@@ -631,16 +717,16 @@ print(json.dumps([list(samples.shape), sorted(sys.modules)]))
     assert not {"torch", "inrcodec.fitting.fit", "PIL.Image"} & set(modules)
 
 
-def test_info_loads_no_more(small_file: bytes, tmp_path: Path) -> None:
+def test_info_loads_no_more(file_of_each_kind: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.inrc"
-    path.write_bytes(small_file)
+    path.write_bytes(file_of_each_kind)
     code = """
 import json, sys, inrcodec
 known = inrcodec.info(sys.argv[1])
 print(json.dumps([known, sorted(sys.modules)]))
 """
     known, modules = json.loads(run_python(code, path))
-    assert known == json.loads(json.dumps(inrcodec.info(small_file)))
+    assert known == json.loads(json.dumps(inrcodec.info(file_of_each_kind)))
     assert not {"torch", "PIL.Image", "inrcodec.fitting.fit"} & set(modules)
 
 

@@ -17,9 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inrcodec
-from inrcodec.bitstream.container import Section, pack, unpack, unpack_front
+from inrcodec.bitstream.container import (
+    Place,
+    Section,
+    pack,
+    pack_section,
+    unpack,
+    unpack_front,
+)
+from inrcodec.bitstream.describe import describe
 from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
+from inrcodec.bitstream.partial import unpack_partial
 from inrcodec.bitstream.primitives import varint
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
 from inrcodec.coding.quantize import TensorRecipe
@@ -31,12 +41,13 @@ from inrcodec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.signal import Axis, SignalInfo
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 GOLDEN_FILES = sorted(GOLDEN.glob("*.inrc"))
-PARAMETERS, METADATA = SectionType.PARAMETERS, SectionType.METADATA
+PARAMETERS, METADATA, LATENTS = SectionType.PARAMETERS, SectionType.METADATA, SectionType.LATENTS
 
 every_golden = pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.stem)
 
@@ -209,8 +220,11 @@ def test_an_empty_file_is_truncated() -> None:
         inrcodec.decode(b"")
 
 
-MUTATED = [path.read_bytes() for path in GOLDEN_FILES if path.stem in ("affine", "grey", "rgba")]
-SMALL = replace(DEFAULT_LIMITS, samples=10**5, parameters=10**4, macs=10**7, width=64)
+MUTABLE = ("affine", "grey", "pyramid", "pyramid_tiled", "rgba")
+MUTATED = [path.read_bytes() for path in GOLDEN_FILES if path.stem in MUTABLE]
+SMALL = replace(
+    DEFAULT_LIMITS, samples=10**5, parameters=10**4, macs=10**7, width=64, latents=10**4
+)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -413,6 +427,303 @@ def test_errors_say_where() -> None:
     data[-1] ^= 255
     with pytest.raises(CorruptError, match=rf"section 1: CRC mismatch at byte {len(data) - 4}"):
         inrcodec.decode(bytes(data))
+
+
+# --- latents -------------------------------------------------------------------------------------
+
+TILED = PyramidSpec((9, 12), 1, 4, (), (), 0, tile=8)
+"""Four levels in 2 x 2 tiles."""
+
+
+def latents(levels: int, track: int = 0, rest: bytes = b"run") -> Section:
+    return Section(LATENTS, track, varint(levels) + rest)
+
+
+def tracks_of(*specs: SirenSpec | PyramidSpec) -> Header:
+    info = SignalInfo((Axis("y", 9), Axis("x", 12)), ("grey",), "uint8", (0.0, 255.0))
+    return Header(tuple(Track(info, spec) for spec in specs))
+
+
+def tiled(*groups: int, track: int = 0) -> list[Section]:
+    """Sections of latents of one track: of every group, four tiles."""
+    runs = [b"%d.%d.%d" % (track, group, tile) for group in range(len(groups)) for tile in range(4)]
+    counts = [count for count in groups for _ in range(4)]
+    return [latents(count, track, run) for count, run in zip(counts, runs, strict=True)]
+
+
+ONE, TWO = tracks_of(TILED), tracks_of(TILED, SirenSpec(2, 1, 0, 0), TILED)
+
+
+def places(sections: tuple[Section, ...], track: int = 0) -> list[tuple[list[int], int]]:
+    found = [section.place for section in sections if section.track == track]
+    return [(list(place.levels), place.tile) for place in found if place]
+
+
+def test_sections_of_latents_have_their_places() -> None:
+    """Groups coarse to fine; in each, tiles in raster order; the encoder divides as it likes."""
+    sections = [parameters(), *tiled(2, 1, 1)]
+    header, found = unpack(pack(ONE, sections))
+    assert (header, found) == (ONE, tuple(sections))
+    levels = [[3, 2]] * 4 + [[1]] * 4 + [[0]] * 4
+    assert places(found) == list(zip(levels, [0, 1, 2, 3] * 3, strict=True))
+    assert found[0].place is None
+    assert places(unpack(pack(ONE, [parameters(), *tiled(4)]))[1]) == [
+        ([3, 2, 1, 0], tile) for tile in range(4)
+    ]
+
+
+def test_a_track_may_have_no_latents() -> None:
+    for sections in ([parameters()], [parameters(), metadata()]):
+        assert unpack(pack(ONE, sections)) == (ONE, tuple(sections))
+
+
+def test_latents_follow_the_parameters_of_their_track() -> None:
+    sections = [parameters(0), *tiled(4), parameters(1), parameters(2), *tiled(3, 1, track=2)]
+    sections += [metadata()]
+    _, found = unpack(pack(TWO, sections))
+    assert found == tuple(sections)
+    assert places(found, 2) == [([3, 2, 1], t) for t in range(4)] + [([0], t) for t in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("lattice", "tile", "count"),
+    [((9, 12), 0, 1), ((9, 12), 8, 4), ((8, 16), 8, 2), ((1, 17), 8, 3), ((17, 17, 9), 16, 4)],
+)
+def test_tiles_cover_the_lattice(lattice: tuple[int, ...], tile: int, count: int) -> None:
+    spec = PyramidSpec(lattice, 1, 4, (), (), 0, tile)
+    assert tile_count(spec) == count
+    for level in range(4):
+        side = max(1, tile >> level) if tile else max(lattice)
+        assert np.prod([-(-size // side) for size in spec.grid(level)]) == count
+
+
+P = parameters
+BAD_ORDER = {
+    "latents first": [*tiled(4), P()],
+    "latents of sines": [P(), P(1), *tiled(4, track=1), P(2)],
+    "latents at the end": [P(), P(1), P(2), *tiled(4)],
+    "latents after the metadata": [P(), P(1), P(2), metadata(), *tiled(4, track=2)],
+    "latents of the next track": [P(), *tiled(4, track=2), P(1), P(2)],
+    "latents without parameters": [P(), *tiled(4), P(1), *tiled(4, track=2)],
+}
+
+
+@pytest.mark.parametrize("sections", BAD_ORDER.values(), ids=BAD_ORDER.keys())
+def test_latents_in_the_wrong_place_are_corrupt(sections: list[Section]) -> None:
+    with pytest.raises(CorruptError, match="sections"):
+        unpack(pack(TWO, sections))
+
+
+BAD_GROUPS = {
+    "a group too few": tiled(2, 1),
+    "a group too many": tiled(2, 1, 1, 1),
+    "too many levels": tiled(2, 3),
+    "no level": tiled(2, 0, 2),
+    "endless levels": tiled(2**62),
+    "a tile too few": tiled(2, 2)[:-1],
+    "a tile too many": [*tiled(2, 2), latents(2)],
+    "one tile": tiled(4)[:1],
+    "tiles of other levels": [*tiled(2)[:3], *tiled(3)[:1], *tiled(2, 2)[:4]],
+    "groups shuffled": [tiled(1, 3)[index] for index in (0, 4, 1, 5, 2, 6, 3, 7)],
+}
+
+
+@pytest.mark.parametrize("sections", BAD_GROUPS.values(), ids=BAD_GROUPS.keys())
+def test_latents_that_are_not_the_levels_and_tiles_are_corrupt(sections: list[Section]) -> None:
+    with pytest.raises(CorruptError, match="latents of track 0"):
+        unpack(pack(ONE, [parameters(), *sections]))
+
+
+@pytest.mark.parametrize(("payload", "error"), [(b"", TruncatedError), (b"\x84\0", CorruptError)])
+def test_the_number_of_levels_has_one_form(payload: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error, match="section 4"):
+        unpack(pack(ONE, [parameters(), *tiled(4)[:3], Section(LATENTS, 0, payload)]))
+
+
+def test_more_tiles_than_sections_are_refused_at_once() -> None:
+    """Even if there is no section of latents: what a decoder keeps of a tile is not free."""
+    spec = PyramidSpec((2**12, 2**12), 1, 1, (), (), 0, tile=1)
+    info = SignalInfo((Axis("y", 2**12), Axis("x", 2**12)), ("grey",), "uint8", (0.0, 255.0))
+    data = pack(Header((Track(info, spec),)), [parameters()])
+    started = time.process_time()
+    with pytest.raises(LimitError, match="tiles"):
+        unpack(data)
+    assert time.process_time() - started < 0.05
+    limits = replace(DEFAULT_LIMITS, sections=2**24)
+    assert len(unpack(data, limits)[1]) == 1
+    with pytest.raises(LimitError, match="tiles"):
+        unpack(data, replace(limits, sections=2**24 - 1))
+
+
+def test_a_description_says_levels_and_tiles() -> None:
+    sections = [parameters(0), *tiled(3, 1), parameters(1), parameters(2)]
+    told = describe(pack(TWO, sections))
+    assert [track["kind"] for track in told["tracks"]] == ["pyramid", "siren", "pyramid"]
+    track = told["tracks"][0]
+    assert (track["net"], track["levels"], track["tile"], track["tiles"]) == ("//0", 4, 8, 4)
+    assert track["latents"] == 9 * 12 + 5 * 6 + 3 * 3 + 2 * 2
+    assert "omega_0" in told["tracks"][1]
+    assert "levels" not in told["tracks"][1]
+    assert told["sections"][8] == {
+        "type": "latents",
+        "track": 0,
+        "bytes": 6,
+        "levels": [0],
+        "tile": 3,
+    }
+    assert told["overhead"] == told["bytes"] - sum(len(each.payload) for each in sections)
+
+
+# --- parts of a file -----------------------------------------------------------------------------
+
+PARTS = [parameters(0), *tiled(2, 1, 1), metadata()]
+PARTS_FILE = pack(ONE, PARTS)
+STARTS = list(
+    itertools.accumulate(
+        (len(pack_section(each)) for each in PARTS), initial=unpack_front(PARTS_FILE)[2]
+    )
+)
+
+
+def damaged(data: bytes, *indices: int, byte: int = -5) -> bytes:
+    """The file with a bit of the payload of some sections changed, or of another byte of them."""
+    out = bytearray(data)
+    for index in indices:
+        out[STARTS[index] + byte if byte >= 0 else STARTS[index + 1] + byte] ^= 1
+    return bytes(out)
+
+
+def test_an_intact_file_has_all_its_parts() -> None:
+    data = pack(TWO, [parameters(0), *tiled(2, 2), parameters(1), parameters(2), metadata()])
+    assert unpack_partial(data) == (*unpack(data), None)
+    for path in GOLDEN_FILES:
+        assert unpack_partial(path.read_bytes()) == (*unpack(path.read_bytes()), None)
+
+
+def test_a_truncated_file_has_what_is_whole() -> None:
+    """Cut anywhere after the parameters, the sections before the cut can be used."""
+    whole = unpack(PARTS_FILE)[1]
+    for size in range(STARTS[1], len(PARTS_FILE)):
+        header, sections, problem = unpack_partial(PARTS_FILE[:size])
+        count = sum(start <= size for start in STARTS) - 1
+        assert (header, sections) == (ONE, whole[:count])
+        assert [each.place for each in sections] == [each.place for each in whole[:count]]
+        assert problem
+        assert f"{len(PARTS) - count} of {len(PARTS)} sections" in problem
+
+
+def test_a_file_without_all_parameters_has_no_parts() -> None:
+    for size in range(STARTS[1]):
+        with pytest.raises(TruncatedError):
+            unpack_partial(PARTS_FILE[:size])
+    two = pack(TWO, [parameters(0), *tiled(4), parameters(1), parameters(2)])
+    with pytest.raises(TruncatedError):
+        unpack_partial(two[:-1])
+    for byte in (0, 1, 4, -1):
+        with pytest.raises(InrcodecError):
+            unpack_partial(damaged(PARTS_FILE, 0, byte=byte))
+
+
+@pytest.mark.parametrize("byte", [3, 5, -4, -1], ids=["levels", "run", "checksum", "end"])
+@pytest.mark.parametrize("hits", [(1,), (4,), (6,), (12,), (2, 7), (1, 2, 3, 4), (3, 11)], ids=str)
+def test_a_damaged_tile_takes_its_finer_levels_with_it(hits: tuple[int, ...], byte: int) -> None:
+    data = damaged(PARTS_FILE, *hits, byte=byte)
+    with pytest.raises(CorruptError, match="CRC"):
+        unpack(data)
+    _, sections, problem = unpack_partial(data)
+    # Sections 1 to 4 hold the coarsest levels of the four tiles, and so on.
+    left = [
+        index
+        for index in range(1, 13)
+        if not any(hit <= index and (index - hit) % 4 == 0 for hit in hits)
+    ]
+    whole = unpack(PARTS_FILE)[1]
+    expected = [whole[index] for index in (0, *left, 13)]
+    assert sections == tuple(expected)
+    assert [each.place for each in sections] == [each.place for each in expected]
+    assert problem
+    assert f"section {hits[0]}: CRC" in problem
+
+
+def test_the_problem_says_which_levels_are_whole() -> None:
+    told = {
+        (1, 2, 3, 4): "track 0 has no latents",
+        (3,): "no level of track 0 is whole",
+        (6,): "track 0 is whole down to level 2 of 3 to 0",
+        (12,): "track 0 is whole down to level 1 of 3 to 0",
+    }
+    for hits, text in told.items():
+        problem = unpack_partial(damaged(PARTS_FILE, *hits))[2]
+        assert problem
+        assert problem.endswith(text)
+
+
+@pytest.mark.parametrize("index", range(1, 14))
+@pytest.mark.parametrize("byte", [0, 1, 2], ids=["type", "track", "size"])
+def test_nothing_is_guessed_about_a_frame_that_is_damaged(index: int, byte: int) -> None:
+    """With another type, track or size, what follows cannot be told: it is left out."""
+    _, sections, problem = unpack_partial(damaged(PARTS_FILE, index, byte=byte))
+    assert sections == tuple(PARTS[:index])
+    assert problem
+
+
+def test_a_size_that_swallows_the_next_section_moves_none() -> None:
+    """Else the sections after it would pass for those of other tiles."""
+    data = bytearray(PARTS_FILE)
+    data[STARTS[3] + 2] += STARTS[5] - STARTS[4]
+    _, sections, _ = unpack_partial(bytes(data))
+    assert sections == tuple(PARTS[:3])
+
+
+def test_damaged_metadata_are_left_out() -> None:
+    _, sections, problem = unpack_partial(damaged(PARTS_FILE, 13))
+    assert sections == tuple(PARTS[:-1])
+    assert problem
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_parts_are_the_parts_of_the_file(data: st.DataObject) -> None:
+    """Whatever happened to the file: sections are as they were, each in its place, or missing."""
+    hurt = bytearray(PARTS_FILE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(STARTS[1], len(hurt) - 1))
+        hurt[place] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(STARTS[1], len(hurt)))
+    _, sections, _ = unpack_partial(bytes(hurt[:end]))
+    whole = {(each.type, each.payload, each.place) for each in unpack(PARTS_FILE)[1]}
+    assert {(each.type, each.payload, each.place) for each in sections} <= whole
+
+
+def test_what_is_wrong_without_damage_is_refused_in_parts_too() -> None:
+    for sections in BAD_ORDER.values():
+        with pytest.raises(CorruptError):
+            unpack_partial(pack(TWO, sections))
+    for sections in BAD_GROUPS.values():
+        with pytest.raises(CorruptError):
+            unpack_partial(pack(ONE, [parameters(), *sections]))
+    with pytest.raises(UnsupportedError):
+        unpack_partial(pack(ONE, [parameters(), Section(0xC2, 0, b"?"), *tiled(4)]))
+    with pytest.raises(CorruptError, match="unexpected bytes"):
+        unpack_partial(PARTS_FILE + b"junk")
+
+
+def test_unknown_sections_may_stand_between_latents() -> None:
+    sections = [parameters(), *tiled(4)]
+    for at in range(6):
+        with_more = [*sections[:at], Section(0x33, 7, b"new"), *sections[at:]]
+        found = unpack(pack(ONE, with_more))[1]
+        assert found == tuple(with_more)
+        assert places(found) == [([3, 2, 1, 0], tile) for tile in range(4)]
+        cut = pack(ONE, with_more)[:-3]
+        assert unpack_partial(cut)[1] == tuple(with_more[:-1])
+
+
+def test_a_place_is_not_part_of_a_section() -> None:
+    """Two sections are equal if their bytes are."""
+    plain, placed = latents(4), replace(latents(4), place=Place(range(3, -1, -1), 0))
+    assert plain == placed
+    assert pack_section(plain) == pack_section(placed)
 
 
 # --- metadata ------------------------------------------------------------------------------------

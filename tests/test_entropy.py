@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrcodec.coding.entropy import MAX_ESCAPE_BITS, SymbolDecoder, SymbolEncoder
+from inrcodec.coding.latent_tables import LATENT_TABLES, numbered_table
 from inrcodec.coding.priors import PRECISION, TABLES, table
 from inrcodec.errors import CorruptError
 
@@ -279,3 +280,62 @@ def test_interrupts_and_lack_of_memory_pass(error: BaseException) -> None:
     decoder._coder = Broken(error)
     with pytest.raises(type(error)):
         decoder.get(1, 0)
+
+
+def latent_of(number: int) -> st.SearchStrategy[tuple[int, int]]:
+    reach = numbered_table(number).reach
+    near, far = st.integers(-reach - 3, reach + 3), st.integers(-LARGEST, LARGEST)
+    return st.tuples(st.one_of(near, near, near, far), st.just(number))
+
+
+latents = st.lists(st.integers(0, LATENT_TABLES - 1).flatmap(latent_of), max_size=30)
+
+
+def encoded_latents(bits: list[bool], pairs: list[tuple[int, int]]) -> bytes:
+    encoder = SymbolEncoder()
+    for bit in bits:
+        encoder.put_bit(bit)
+    encoder.put_latents(array(*(s for s, _ in pairs)), np.array([n for _, n in pairs], np.int64))
+    return encoder.finish()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.booleans(), max_size=9), latents)
+def test_latents_and_bits_come_back(bits: list[bool], pairs: list[tuple[int, int]]) -> None:
+    decoder = SymbolDecoder(encoded_latents(bits, pairs), "test")
+    assert [decoder.get_bit() for _ in bits] == bits
+    found = decoder.get_latents(np.array([number for _, number in pairs], np.int64))
+    assert found.dtype == np.int32
+    assert found.tolist() == [symbol for symbol, _ in pairs]
+    decoder.finish()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.booleans(), max_size=9), latents)
+def test_integers_alone_decode_latents(bits: list[bool], pairs: list[tuple[int, int]]) -> None:
+    decoder = IntegerDecoder(words_of(encoded_latents(bits, pairs)))
+    assert [bool(decoder.decode(PLAIN_BIT)) for _ in bits] == bits
+    for symbol, number in pairs:
+        frozen = numbered_table(number)
+        found = decoder.decode(frozen.frequencies) - frozen.reach
+        assert symbol == (found if found <= frozen.reach else decoder.escape(frozen.reach))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.lists(st.integers(0, LATENT_TABLES - 1), max_size=60))
+def test_garbage_gives_bounded_latents_or_a_corrupt_error(data: bytes, numbers: list[int]) -> None:
+    try:
+        decoder = SymbolDecoder(data, "test")
+        found = decoder.get_latents(np.array(numbers, np.int64)).tolist()
+    except CorruptError:
+        return
+    assert len(found) == len(numbers)
+    assert all(-LARGEST <= symbol <= LARGEST for symbol in found)
+
+
+@pytest.mark.parametrize("error", [Panic(), AssertionError(), ValueError()])
+def test_whatever_the_coder_raises_for_latents_is_a_corrupt_error(error: BaseException) -> None:
+    decoder = SymbolDecoder(b"", "section 7")
+    decoder._coder = Broken(error)
+    with pytest.raises(CorruptError, match="section 7"):
+        decoder.get_latents(np.zeros(1, np.int64))

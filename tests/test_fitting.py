@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_bl
 from inrcodec.fitting.fit import evaluate, fit, measure
 from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import EFFORT, Preset, Settings
+from inrcodec.fitting.presets import EFFORT, PYRAMID_EFFORT, Preset, Settings
 from inrcodec.fitting.rate_control import quantised_psnr
 from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.rounding import (
@@ -40,7 +41,7 @@ from inrcodec.fitting.schedule import Budget, cosine
 from inrcodec.fitting.stacks import initial_stacks, layers_of, named, stacked
 from inrcodec.fitting.workers import Workers
 from inrcodec.query.kernels import reference
-from inrcodec.query.render import lattice_coordinates
+from inrcodec.query.lattice import lattice_coordinates
 from inrcodec.signal import Axis, Signal, SignalInfo, full_range
 
 PRESET = Preset(steps=120, rounding_steps=10)
@@ -370,6 +371,35 @@ def test_more_effort_never_takes_fewer_steps() -> None:
     assert all(a.steps < b.steps for a, b in pairwise(presets))
     assert all(a.rounding_steps <= b.rounding_steps for a, b in pairwise(presets))
     assert Settings(effort=3, steps=77).preset().steps == 77
+
+
+def test_more_effort_never_takes_a_smaller_pyramid_or_fewer_steps() -> None:
+    presets = [PYRAMID_EFFORT[effort] for effort in sorted(PYRAMID_EFFORT)]
+    assert PYRAMID_EFFORT.keys() == EFFORT.keys()
+    assert all(a.steps < b.steps for a, b in pairwise(presets))
+    assert all(a.tuning_steps <= b.tuning_steps for a, b in pairwise(presets))
+    assert all(sum(a.contexts) <= sum(b.contexts) for a, b in pairwise(presets))
+    assert all(sum(a.synthesis) <= sum(b.synthesis) for a, b in pairwise(presets))
+    chosen = Settings(effort=3, steps=77, net="4-5/6/1").pyramid_preset()
+    assert chosen.steps == 77
+    assert (chosen.contexts, chosen.synthesis, chosen.residuals) == ((4, 5), (6,), 1)
+    plain = Settings(net="//0").pyramid_preset()
+    assert (plain.contexts, plain.synthesis, plain.residuals) == ((), (), 0)
+
+
+@pytest.mark.parametrize(
+    ("named", "kind"),
+    [
+        ({}, "pyramid"),
+        ({"bpp": 1.0}, "pyramid"),
+        ({"net": "10x28"}, "siren"),
+        ({"net": "12-12/24/2"}, "pyramid"),
+        ({"kind": "siren"}, "siren"),
+    ],
+    ids=str,
+)
+def test_net_says_which_kind_is_meant(named: dict[str, Any], kind: str) -> None:
+    assert Settings(**named).chosen_kind == kind
 
 
 # Curvature

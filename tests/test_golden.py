@@ -17,10 +17,15 @@ import pytest
 import inrcodec
 from inrcodec.bitstream.container import Section, pack, unpack
 from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.kinds import tile_count
+from inrcodec.bitstream.metadata import pack_metadata
 from inrcodec.bitstream.wire import SectionType
+from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.latents import pack_levels, tile_window
 from inrcodec.coding.priors import TABLES, table
 from inrcodec.coding.quantize import TensorRecipe, dequantize
 from inrcodec.coding.weights import pack_weights, unpack_weights
+from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.signal import Axis, Signal, SignalInfo
 
@@ -93,12 +98,112 @@ def packed(signal: SignalInfo, spec: SirenSpec, symbols: dict, recipes: object) 
     return pack(Header((Track(signal, spec),)), [Section(SectionType.PARAMETERS, 0, payload)])
 
 
+def parameters(
+    spec: PyramidSpec, generator: np.random.Generator, reach: int
+) -> tuple[dict[str, np.ndarray], list[TensorRecipe]]:
+    """Symbols and recipes of a pyramid; those of contexts are within +-reach / 64."""
+    symbols, recipes = {}, []
+    for tensor in spec.tensors():
+        context = tensor.role.startswith("context")
+        most = reach if context else 24
+        values = generator.integers(-most, most + 1, tensor.shape)
+        if tensor.role == "upsampling":
+            # A quarter and three quarters, and a little of the outer ones.
+            values = values % 3 + np.array([-2, 17, 50, -2])
+        if tensor.name == "context_skip":
+            # Scales from the smallest to the largest.
+            values[1] *= 2
+        symbols[tensor.name] = values.astype(np.int32)
+        step = 72 if context or tensor.role == "upsampling" else 52
+        if spec.start:
+            # Differences to networks that work.
+            values, step = np.clip(values, -3, 3), 60
+        recipes.append(TensorRecipe(step, 20 + 4 * (tensor.role == "upsampling")))
+    return symbols, recipes
+
+
+def pyramid_sections(
+    spec: PyramidSpec, groups: tuple[int, ...], seed: int, reach: int, track: int = 0
+) -> list[Section]:
+    """Parameters and latents of one track, drawn by chance."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    symbols, recipes = parameters(spec, generator, reach)
+    network = IntegerNetwork.of(spec, dequantize(spec, symbols, recipes).parameters)
+    planes = [
+        np.rint(generator.laplace(0, 2.0 ** (level - 1), spec.grid(level))).astype(np.int32)
+        for level in range(spec.levels)
+    ]
+    planes[0].flat[:3] = 300, -20_000, 32_767
+    planes[1] *= 0
+    sections = [Section(SectionType.PARAMETERS, track, pack_weights(spec, symbols, recipes))]
+    rest = spec.levels
+    for count in groups:
+        own = range(rest - 1, rest - 1 - count, -1)
+        for tile in range(tile_count(spec)):
+            views = [
+                plane[tuple(slice(*ends) for ends in tile_window(spec, tile, level))]
+                for level, plane in enumerate(planes)
+            ]
+            payload = pack_levels(spec, network, views, own, tile)
+            sections.append(Section(SectionType.LATENTS, track, payload))
+        rest -= count
+    return sections
+
+
+def pyramid() -> bytes:
+    """In one piece, with every kind of network."""
+    spec = PyramidSpec((33, 26), 1, 5, (8, 6), (9,), 2)
+    signal = info(Axis("y", 33), Axis("x", 26), channels=("grey",))
+    return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (3, 1, 1), 1, 40))
+
+
+def pyramid_start() -> bytes:
+    """Parameters that are differences to those of a start; of one array it has another shape."""
+    spec = PyramidSpec((20, 24), 3, 7, (12, 12), (24,), 2, start=1)
+    other = PyramidSpec((20, 24), 1, 7, (12, 12), (24,), 0, start=1)
+    axes = Axis("y", 20), Axis("x", 24)
+    tracks = Track(info(*axes), spec), Track(info(*axes, channels=("alpha",)), other)
+    sections = [*pyramid_sections(spec, (7,), 5, 3), *pyramid_sections(other, (6, 1), 6, 3, 1)]
+    return pack(Header(tracks), sections)
+
+
+def pyramid_tiled() -> bytes:
+    """Colours in tiles, their alpha in one piece, without hidden layers; metadata."""
+    axes = Axis("y", 17), Axis("x", 21)
+    colours = PyramidSpec((17, 21), 3, 4, (), (), 1, tile=8)
+    alpha = PyramidSpec((17, 21), 1, 2, (4,), (), 0)
+    tracks = Track(info(*axes), colours), Track(info(*axes, channels=("alpha",)), alpha)
+    sections = [
+        *pyramid_sections(colours, (2, 2), 2, 12),
+        *pyramid_sections(alpha, (2,), 3, 30, track=1),
+        Section(SectionType.METADATA, 0, pack_metadata({"xmp": b"<>"})),
+    ]
+    return pack(Header(tracks), sections)
+
+
+def pyramid_row() -> bytes:
+    """One axis, wide context sums: many latent tables; float samples; an alpha of sines."""
+    spec = PyramidSpec((900,), 2, 3, (5,), (4,), 1, tile=256)
+    signal = SignalInfo((Axis("x", 900),), ("channel0", "channel1"), "float32", (-1.0, 3.0))
+    other = SirenSpec(1, 1, 1, 2)
+    symbols = {tensor.name: np.ones(tensor.shape, np.int32) for tensor in other.tensors()}
+    payload = pack_weights(other, symbols, [TensorRecipe(60, 20)] * 4)
+    sections = pyramid_sections(spec, (1, 2), 4, 160)
+    alpha = SignalInfo(signal.axes, ("alpha",), signal.dtype, signal.value_range)
+    header = Header((Track(signal, spec), Track(alpha, other)))
+    return pack(header, [*sections, Section(SectionType.PARAMETERS, 1, payload)])
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "affine": affine,
     "every_table": every_table,
     "float32": lambda: fitted(picture(1, "float32")),
     "grey": lambda: fitted(picture(1)),
     "grey_alpha": lambda: fitted(picture(2)),
+    "pyramid": pyramid,
+    "pyramid_row": pyramid_row,
+    "pyramid_start": pyramid_start,
+    "pyramid_tiled": pyramid_tiled,
     "rgb": lambda: fitted(picture(3), net="5x20", rate_weight=1e-5),
     "rgb_with_profile": with_profile,
     "rgba": lambda: fitted(picture(4)),
@@ -109,17 +214,31 @@ every_file = pytest.mark.parametrize("name", FILES)
 
 
 def levels(data: bytes) -> dict[str, str]:
-    """SHA-256 of what must be the same bits everywhere: symbols, recipes and parameters."""
+    """SHA-256 of what must be the same bits everywhere: symbols, parameters and latents."""
     header, sections = unpack(data)
     hashes = {name: hashlib.sha256() for name in ("symbols", "recipes", "parameters")}
-    for track, section in zip(header.tracks, sections, strict=False):
-        symbols, recipes = unpack_weights(track.spec, section.payload, "golden")
+    for track, payload in zip(header.tracks, parameter_payloads(sections), strict=True):
+        symbols, recipes = unpack_weights(track.spec, payload, "golden")
         restored = dequantize(track.spec, symbols, recipes).parameters
         for tensor, recipe in zip(track.spec.tensors(), recipes, strict=True):
             hashes["symbols"].update(symbols[tensor.name].astype("<i4").tobytes())
             hashes["recipes"].update(bytes([recipe.step, recipe.table]))
             hashes["parameters"].update(restored[tensor.name].astype("<f4").tobytes())
+    for number in range(len(header.signals())):
+        for layer in inrcodec.open(data, signal=number).layers:
+            spec = layer.field.spec
+            if isinstance(spec, PyramidSpec) and layer.field.latents:
+                hashes.setdefault("latents", hashlib.sha256())
+                for level in range(spec.levels):
+                    window = [(0, size) for size in spec.grid(level)]
+                    plane = layer.field.latents.read(level, window)
+                    hashes["latents"].update(plane.astype("<i4").tobytes())
     return {name: each.hexdigest() for name, each in hashes.items()}
+
+
+def parameter_payloads(sections: tuple[Section, ...]) -> list[bytes]:
+    """Of every track."""
+    return [section.payload for section in sections if section.type == SectionType.PARAMETERS]
 
 
 def description(data: bytes) -> dict[str, object]:
@@ -191,19 +310,30 @@ def test_golden_files_stay_small() -> None:
 
 
 def test_golden_files_cover_the_format() -> None:
-    """Every sample type, one and two tracks, metadata, every probability table, no sine layer."""
+    """Every sample type, one and two tracks, metadata, every probability table, no sine layer.
+
+    Of pyramids: tiles and none, each number of layers, residual convolutions and none, a start and
+    none.
+    """
     headers, tables, kinds = [], set(), set()
     for name in FILES:
         header, sections = unpack((GOLDEN / f"{name}.inrc").read_bytes())
         headers.append(header)
         kinds |= {section.type for section in sections}
-        for track, section in zip(header.tracks, sections, strict=False):
-            _, recipes = unpack_weights(track.spec, section.payload, name)
+        for track, payload in zip(header.tracks, parameter_payloads(sections), strict=True):
+            _, recipes = unpack_weights(track.spec, payload, name)
             tables |= {recipe.table for recipe in recipes}
     tracks = [track for header in headers for track in header.tracks]
     assert kinds == set(SectionType)
     assert tables == set(range(TABLES))
     assert {track.info.dtype for track in tracks} == {"uint8", "uint16", "float32"}
     assert {len(header.tracks) for header in headers} == {1, 2}
-    assert 0 in {track.spec.depth for track in tracks}
+    sines = [track.spec for track in tracks if isinstance(track.spec, SirenSpec)]
+    pyramids = [track.spec for track in tracks if isinstance(track.spec, PyramidSpec)]
+    assert 0 in {spec.depth for spec in sines}
+    assert {len(spec.contexts) for spec in pyramids} == {0, 1, 2}
+    assert {len(spec.synthesis) for spec in pyramids} == {0, 1}
+    assert {spec.residuals for spec in pyramids} == {0, 1, 2}
+    assert {tile_count(spec) for spec in pyramids} == {1, 4, 9}
+    assert {spec.start for spec in pyramids} == {0, 1}
     assert {len(track.info.axes) for track in tracks} == {1, 2}

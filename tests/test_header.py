@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from inrcodec.bitstream import primitives, wire
 from inrcodec.bitstream.container import pack, unpack_front
 from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.kinds import unpack_spec
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits
 from inrcodec.errors import (
     CorruptError,
@@ -24,6 +25,7 @@ from inrcodec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.signal import Axis, SignalInfo, full_range
 
@@ -61,6 +63,27 @@ def track(
     return front + varint(len(axes)) + b"".join(axes) + b"".join(map(varint, net))
 
 
+def widths(*layers: int) -> bytes:
+    return bytes([len(layers)]) + b"".join(map(varint, layers))
+
+
+def pyramid(
+    levels: int = 2,
+    contexts: bytes = widths(4, 3),
+    synthesis: bytes = widths(5),
+    residuals: int = 1,
+    tile: int = 0,
+    start: int = 0,
+    size: int = 2,
+    content: bytes = b"\1",
+) -> bytes:
+    """A track of kind 2 on a lattice of `size` x 2."""
+    front = track(content, kind=2, axes=(axis(1, size), axis(2)), net=(0, 0, 0))[:-3]
+    return (
+        front + bytes([levels]) + contexts + synthesis + bytes([residuals]) + varint(tile)
+    ) + bytes([start])
+
+
 def body(*tracks: bytes, sections: int = 0) -> bytes:
     return varint(len(tracks)) + varint(sections) + b"".join(tracks)
 
@@ -80,6 +103,33 @@ def test_the_header_by_hand_is_the_header_of_the_package() -> None:
     assert front(body(track())) == pack(Header((Track(info, SirenSpec(2, 1, 0, 0)),)), [])
 
 
+def test_the_pyramid_by_hand_is_the_pyramid_of_the_package() -> None:
+    info = SignalInfo((Axis("y", 300), Axis("x", 2)), ("grey",), "uint8", (0.0, 255.0))
+    spec = PyramidSpec((300, 2), 1, 4, (16, 200), (), 2, tile=24, start=0)
+    by_hand = pyramid(4, widths(16, 200), widths(), residuals=2, tile=3, size=300)
+    assert front(body(by_hand), version=b"\1\1") == pack(Header((Track(info, spec),)), [])
+
+
+def test_a_file_names_the_oldest_version_that_can_read_it() -> None:
+    """A file without pyramids is what it always was."""
+    info = SignalInfo((Axis("x", 9),), ("grey",), "uint8", (0.0, 255.0))
+    siren, pyramid = (
+        Track(info, spec) for spec in (SirenSpec(1, 1, 0, 0), PyramidSpec((9,), 1, 1, (), (), 0))
+    )
+    assert [pack(Header(each), [])[8:10] for each in ((siren,), (pyramid,), (pyramid, siren))] == [
+        b"\1\0",
+        b"\1\1",
+        b"\1\1",
+    ]
+
+
+@pytest.mark.parametrize("tile", [6, 7, 9])
+def test_a_tile_that_cannot_be_written_is_not(tile: int) -> None:
+    info = SignalInfo((Axis("x", 90),), ("grey",), "uint8", (0.0, 255.0))
+    with pytest.raises(ValueError, match=f"tile {tile}"):
+        pack(Header((Track(info, PyramidSpec((90,), 1, 3, (), (), 0, tile)),)), [])
+
+
 # --- round trips ---------------------------------------------------------------------------------
 
 finite = st.floats(allow_nan=False, allow_infinity=False).map(lambda x: x + 0.0)
@@ -88,7 +138,7 @@ moderate = st.floats(-1e30, 1e30).map(lambda x: x + 0.0)
 
 @st.composite
 def lattice_axes(draw: st.DrawFn, name: str) -> Axis:
-    size = draw(st.integers(1, 2**31 - 1))
+    size = draw(st.one_of(st.integers(1, 2**31 - 1), st.integers(1, 100)))
     if draw(st.booleans()):
         return Axis(name, size)
     unit = draw(st.text(st.characters(codec="utf-8"), max_size=16))
@@ -105,6 +155,20 @@ def value_ranges(draw: st.DrawFn, dtype: str) -> tuple[float, float]:
     return (low, high) if high - low > 1e-30 else full_range(dtype)
 
 
+layers = st.lists(st.integers(1, 256), max_size=4).map(tuple)
+
+
+@st.composite
+def pyramids(draw: st.DrawFn, lattice: tuple[int, ...], outputs: int) -> PyramidSpec:
+    levels = draw(st.integers(1, 16))
+    unit = 2 ** (levels - 1)
+    tile = unit * draw(st.integers(0, (max(lattice) - 1) // unit))
+    if tile and math.prod(-(-size // tile) for size in lattice) > DEFAULT_LIMITS.sections:
+        tile = 0
+    residuals = draw(st.integers(0, 4))
+    return PyramidSpec(lattice, outputs, levels, draw(layers), draw(layers), residuals, tile)
+
+
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
     dtype = draw(st.sampled_from(["uint8", "uint16", "float32"]))
@@ -117,11 +181,15 @@ def headers(draw: st.DrawFn) -> Header:
         values = tuple(f"channel{index}" for index in range(draw(st.integers(1, 20))))
         known = [("grey",), ("red", "green", "blue"), ("alpha",), values]
         channels = draw(st.sampled_from(known))
+        info = SignalInfo(axes, channels, dtype, value_range)
+        if draw(st.booleans()) and max(info.lattice) < 2**12:
+            tracks.append(Track(info, draw(pyramids(info.lattice, len(channels)))))
+            continue
         depth = draw(st.integers(0, 20))
         width = draw(st.integers(1, 200)) if depth else 0
         omega_0 = draw(st.integers(1, 160_000)) / 16
         spec = SirenSpec(len(axes), len(channels), depth, width, omega_0)
-        tracks.append(Track(SignalInfo(axes, channels, dtype, value_range), spec))
+        tracks.append(Track(info, spec))
     return Header(tuple(tracks))
 
 
@@ -276,6 +344,14 @@ CORRUPT = {
     "a unit that is no text": body(track(axes=(axis(1, 2, f64(2, 0) + b"\1\xff"),))),
     "a long unit": body(track(axes=(axis(1, 2, f64(2, 0) + b"\x41" + b"m" * 65),))),
     "a padded size": body(track(axes=(b"\1\x82\0", axis(2)))),
+    "a pyramid without levels": body(pyramid(levels=0)),
+    "contexts without units": body(pyramid(contexts=widths(4, 0))),
+    "a synthesis without units": body(pyramid(synthesis=widths(0))),
+    "a width in more bytes": body(pyramid(synthesis=b"\1\x85\0")),
+    "a tile as long as the lattice": body(pyramid(levels=1, tile=2)),
+    "a tile longer than the lattice": body(pyramid(tile=2**40)),
+    "a pyramid that is cut": body(pyramid()[:-1]),
+    "sines as a pyramid": body(track(kind=2)),
     "another axis in the alpha track": body(track(), track(b"\3", axes=(axis(1), axis(2, 3)))),
     "fewer axes in the alpha track": body(track(), track(b"\3", axes=(axis(1),))),
     "other geometry in the alpha track": body(
@@ -315,7 +391,10 @@ UNSUPPORTED = {
     "sample type 4": body(track(dtype=4)),
     "sample type 127 with a range": body(track(dtype=127, explicit=f64(0, 9))),
     "kind 0": body(track(kind=0)),
-    "kind 2": body(track(kind=2)),
+    "kind 3": body(track(kind=3)),
+    "kind 255": body(track(kind=255)),
+    "start 5": body(pyramid(start=5)),
+    "start 255": body(pyramid(start=255)),
     "axis 0": body(track(axes=(axis(0), axis(2)))),
     "axis 3": body(track(axes=(axis(3), axis(2)))),
     "axis 127 with geometry": body(track(axes=(axis(127, 2, GEOMETRY),))),
@@ -368,6 +447,11 @@ ASKED: dict[str, tuple[int | float, Callable[[int], bytes]]] = {
     "width": (4, lambda n: body(track(net=(2, n, 480)))),
     "omega_0": (8, lambda n: body(track(net=(2, 2, 16 * min(n, HUGE // 16))))),
     "header_bytes": (len(body(track())), lambda n: body(track())),
+    "levels": (5, lambda n: body(pyramid(levels=min(n, 255)))),
+    "layers": (3, lambda n: body(pyramid(2, widths(), widths(*[2] * min(n, 255))))),
+    "units": (7, lambda n: body(pyramid(contexts=widths(3, n, 2)))),
+    "residuals": (3, lambda n: body(pyramid(residuals=min(n, 255)))),
+    "latents": (60, lambda n: body(pyramid(1, size=n // 2))),
 }
 """Of every limit that a header can break: how much is asked, and a header that asks it."""
 
@@ -420,6 +504,37 @@ def test_parameters_of_all_tracks_count_together() -> None:
         header_of(content, replace(DEFAULT_LIMITS, parameters=11))
 
 
+CONTEXT_WEIGHTS = 21 * 4 + 4 * 3 + 3 * 2 + 21 * 2
+"""Of the pyramid above: its layers, and the skip."""
+
+
+def test_latents_and_contexts_of_all_tracks_count_together() -> None:
+    content = body(*[pyramid()] * 3)
+    # Levels of 2 x 2 and 1 x 1.
+    for name, asked in (("latents", 15), ("macs", 15 * CONTEXT_WEIGHTS)):
+        header_of(content, replace(DEFAULT_LIMITS, **{name: asked}))
+        with pytest.raises(LimitError) as caught:
+            header_of(content, replace(DEFAULT_LIMITS, **{name: asked - 1}))
+        assert caught.value.asked == asked
+
+
+def test_a_pyramid_of_more_axes_than_have_contexts_is_refused_whatever_the_limits() -> None:
+    """Only four numbers of axes have neighbours by definition."""
+    info = SignalInfo(tuple(Axis("x", 2) for _ in range(5)), ("grey",), "uint8", (0.0, 255.0))
+    reader = primitives.Reader(pyramid()[8:], "header")
+    with pytest.raises(LimitError, match="axes"):
+        unpack_spec(wire.KindId.PYRAMID, reader, info, replace(DEFAULT_LIMITS, axes=9))
+
+
+def test_endless_context_networks_are_refused_at_once() -> None:
+    """Few latents, wide layers: within every other limit."""
+    wide = pyramid(1, widths(256, 256, 256, 256), size=2**27)
+    started = time.process_time()
+    with pytest.raises(LimitError, match="context networks"):
+        header_of(body(wide))
+    assert time.process_time() - started < 0.05
+
+
 def test_defaults_are_what_users_were_told() -> None:
     """A lower default would refuse files that were fine; a higher one is a new risk."""
     assert (
@@ -437,6 +552,11 @@ def test_defaults_are_what_users_were_told() -> None:
             width=2048,
             omega_0=1e4,
             macs=5 * 10**13,
+            levels=16,
+            layers=4,
+            units=256,
+            residuals=4,
+            latents=2**28,
         )
         == DEFAULT_LIMITS
     )
@@ -448,8 +568,18 @@ def test_defaults_are_what_users_were_told() -> None:
 @pytest.mark.parametrize(
     ("ids", "released"),
     [
-        (wire.SectionType, {"METADATA": 0x01, "PARAMETERS": 0x81}),
-        (wire.KindId, {"SIREN": 1}),
+        (wire.SectionType, {"METADATA": 0x01, "PARAMETERS": 0x81, "LATENTS": 0x82}),
+        (wire.KindId, {"SIREN": 1, "PYRAMID": 2}),
+        (
+            wire.StartId,
+            {
+                "NONE": 0,
+                "RGB_12_12_24_2": 1,
+                "RGB_16_16_32_2": 2,
+                "RGB_20_20_48_2": 3,
+                "GREY_12_12_24_2": 4,
+            },
+        ),
         (wire.ContentId, {"VALUES": 0, "GREY": 1, "RGB": 2, "ALPHA": 3}),
         (wire.DtypeId, {"UINT8": 1, "UINT16": 2, "FLOAT32": 3}),
         (wire.AxisId, {"Y": 1, "X": 2}),

@@ -19,14 +19,22 @@ import numpy as np
 import pytest
 
 import inrcodec
+from inrcodec.coding.latent_tables import latent_table
 from inrcodec.coding.priors import PRECISION, table
 from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 
 HOSTILE = Path(__file__).parent / "hostile"
 
 MAGIC = b"\x89INRC\r\n\x1a"
-PARAMETERS, METADATA = 0x81, 0x01
-DELTA, SWITCH, SYMBOLS = 62, 6, 20
+PARAMETERS, LATENTS, METADATA = 0x81, 0x82, 0x01
+DELTA, STEP, SWITCH, SYMBOLS = 62, 68, 6, 20
+EXPECTED = {
+    "context": (75, 96),
+    "context_bias": (75, 96),
+    "upsampling": (56, 91),
+    "synthesis": (69, 92),
+    "synthesis_bias": (66, 91),
+}
 """Probability tables: of step and scale, of shape, and the first predicted one of symbols."""
 
 
@@ -70,23 +78,32 @@ def section(kind: int, payload: bytes, owner: int = 0) -> bytes:
     return data + crc(data)
 
 
-def coded(*parts: tuple[int | None, list[int]]) -> bytes:
-    """Range-coded positions in the alphabets of tables; `None` is for plain bits."""
+Table = int | tuple[int, int] | None
+"""Number of a table of parameters, phase and scale index of one of latents; None is plain bits."""
+
+Parts = list[tuple[Table, list[int]]]
+
+
+def frequencies_of(which: Table) -> tuple[int, ...]:
+    if which is None:
+        return (1 << 15,) * 2
+    return (latent_table(*which) if isinstance(which, tuple) else table(which)).frequencies
+
+
+def coded(*parts: tuple[Table, list[int]]) -> bytes:
+    """Range-coded positions in the alphabets of tables."""
     coder = constriction.stream.queue.RangeEncoder()
-    for index, positions in parts:
-        frequencies = (1 << 15,) * 2 if index is None else table(index).frequencies
+    for which, positions in parts:
+        frequencies = frequencies_of(which)
         chances = np.array(frequencies, np.float64) / 2**PRECISION
         model = constriction.stream.model.Categorical(chances, perfect=False)
         coder.encode(np.array(positions, np.int32), model)
     return coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
 
 
-Parts = list[tuple[int | None, list[int]]]
-
-
-def symbol(index: int, value: int) -> Parts:
+def symbol(index: int | tuple[int, int], value: int) -> Parts:
     """One symbol, with its escape code if the table does not list it."""
-    reach = table(index).reach
+    reach = len(frequencies_of(index)) // 2 - 1
     if abs(value) <= reach:
         return [(index, [value + reach])]
     excess = abs(value) - reach
@@ -95,9 +112,9 @@ def symbol(index: int, value: int) -> Parts:
     return [(index, [2 * reach + 1]), (None, [*[1] * length, 0, *low, int(value < 0)])]
 
 
-def recipe(step: int = 0, scale: int = 0, shape: int = 0) -> Parts:
-    """Differences of the three indices to their predictions."""
-    return [*symbol(DELTA, step), *symbol(DELTA, scale), *symbol(SWITCH, shape)]
+def recipe(step: int = 0, scale: int = 0, shape: int = 0, steps: int = DELTA) -> Parts:
+    """Differences of the three indices to their predictions, that of the step by table `steps`."""
+    return [*symbol(steps, step), *symbol(DELTA, scale), *symbol(SWITCH, shape)]
 
 
 def zeros(count: int) -> tuple[int, list[int]]:
@@ -119,9 +136,11 @@ def front(content: bytes, version: bytes = b"\1\0", size: bytes = b"") -> bytes:
     return data + crc(data)
 
 
-def header(*tracks: bytes, rest: bytes = GOOD, sections: int = 1) -> bytes:
+def header(
+    *tracks: bytes, rest: bytes = GOOD, sections: int = 1, version: bytes = b"\1\0"
+) -> bytes:
     """A file with given tracks."""
-    return front(body(*tracks, sections=sections)) + rest
+    return front(body(*tracks, sections=sections), version) + rest
 
 
 def sections(*parts: bytes) -> bytes:
@@ -168,6 +187,86 @@ def deep_run(depth: int, width: int) -> bytes:
     return varint(count) + coded(*parts)
 
 
+def pyramid(
+    levels: int = 1,
+    contexts: tuple[int, ...] = (),
+    synthesis: tuple[int, ...] = (),
+    residuals: int = 0,
+    tile: int = 0,
+    start: int = 0,
+    size: int = 2,
+    content: bytes = b"\1",
+) -> bytes:
+    """A track of `size` x 2 samples."""
+    front = content + b"\1\2\2" + axis(1, size) + axis(2) + bytes([levels])
+    for widths in (contexts, synthesis):
+        front += bytes([len(widths)]) + b"".join(map(varint, widths))
+    return front + bytes([residuals]) + varint(tile) + bytes([start])
+
+
+def networks(
+    place: int = 0, value: int = 0, step: int = 72, scale: int = 20, levels: int = 1
+) -> bytes:
+    """Parameters of a pyramid without hidden layers: all zero but those of one tensor."""
+    tensors = [
+        ("context", 42),
+        ("context_bias", 2),
+        ("context", 42),
+        ("upsampling", 4 * levels - 4),
+    ]
+    tensors += [("synthesis", levels), ("synthesis_bias", 1), ("synthesis", levels)]
+    parts: Parts = []
+    last = {role: (first, total - first) for role, (first, total) in EXPECTED.items()}
+    for index, (role, size) in enumerate(tensors):
+        if size:
+            here = (step, scale) if index == place else (72, 20)
+            # A coarser step lets a narrower table be expected.
+            change = here[0] - last[role][0]
+            parts += recipe(change, here[1] - last[role][1] + change, steps=STEP)
+            last[role] = here
+            parts.append((here[1], [table(here[1]).reach + value * (index == place)] * size))
+    return section(PARAMETERS, varint(sum(size for _, size in tensors)) + coded(*parts))
+
+
+LATENT = 0, 40
+"""The table of every latent where all contexts weigh nothing: mean 0, scale 1."""
+
+
+def bits(*values: int) -> tuple[None, list[int]]:
+    return None, list(values)
+
+
+def level(*values: int) -> Parts:
+    """Latents of one level and tile, after the bit that says so."""
+    return [bits(1), *(part for value in values for part in symbol(LATENT, value))]
+
+
+def group(levels: int = 1, *parts: tuple[Table, list[int]], rest: bytes = b"") -> bytes:
+    """A section of latents; without parts, all of them are 0."""
+    return section(LATENTS, varint(levels) + coded(*(parts or [bits(*[0] * levels)])) + rest)
+
+
+def pyramids(*parts: bytes, front: bytes = b"") -> bytes:
+    """A file of one pyramid with given sections."""
+    rest = b"".join(parts)
+    return header(front or pyramid(), rest=rest, sections=len(parts), version=b"\1\1")
+
+
+def latents(*parts: bytes, levels: int = 1, **fields: int) -> bytes:
+    """A file of one good pyramid with given sections after the parameters."""
+    return pyramids(networks(levels=levels), *parts, front=pyramid(levels, **fields))
+
+
+def latent_run(data: bytes) -> bytes:
+    return latents(section(LATENTS, b"\1" + data))
+
+
+def narrow_run(track: bytes) -> bytes:
+    """A file whose header asks for much; its parameters are never looked at."""
+    return header(track, rest=section(PARAMETERS, b"\0"), version=b"\1\1")
+
+
+WHOLE_PYRAMID = latents(group(1, *level(1, 0, -1, 300)))
 WHOLE = sections(GOOD)
 UNKNOWN_AXES = tuple(axis(1 + index % 2) for index in range(5))
 # A zlib stream by hand, one stored block: the same with every implementation of zlib.
@@ -186,6 +285,7 @@ FILES: dict[str, Rule] = {
     "R01_cut_in_the_payload": (TruncatedError, lambda: WHOLE[:-6]),
     "R01_cut_in_the_checksum": (TruncatedError, lambda: WHOLE[:-1]),
     "R01_section_too_long": (TruncatedError, lambda: WHOLE[:29] + b"\x81\0" + varint(2**62)),
+    "R01_latents_of_no_bytes": (TruncatedError, lambda: latents(section(LATENTS, b""))),
     "R02_another_format": (CorruptError, lambda: b"\x89PNG\r\n\x1a\n" + WHOLE[8:]),
     "R02_line_ends_converted": (CorruptError, lambda: WHOLE.replace(b"\r\n", b"\n")),
     "R02_seven_bits": (CorruptError, lambda: bytes(byte & 0x7F for byte in WHOLE)),
@@ -201,6 +301,16 @@ FILES: dict[str, Rule] = {
         CorruptError,
         lambda: header(track(axes=(b"\1" + b"\xff" * 9 + b"\1", axis(2)))),
     ),
+    "R05_padded_number_of_levels": (
+        CorruptError,
+        lambda: latents(section(LATENTS, b"\x81\0" + coded(bits(0)))),
+    ),
+    "R05_padded_width": (
+        CorruptError,
+        lambda: pyramids(
+            networks(), front=pyramid(contexts=(2,)).replace(b"\1\2\0", b"\1\x82\0\0")
+        ),
+    ),
     "R06_spacing_not_a_number": (CorruptError, lambda: geometry(f64(np.nan, 0) + b"\0")),
     "R06_infinite_origin": (CorruptError, lambda: geometry(f64(2, -np.inf) + b"\0")),
     "R06_negative_zero": (CorruptError, lambda: geometry(f64(2, -0.0) + b"\0")),
@@ -208,10 +318,12 @@ FILES: dict[str, Rule] = {
     "R07_unit_too_long": (CorruptError, lambda: geometry(f64(2, 0) + b"\x41" + b"m" * 65)),
     "R08_header_too_long": (CorruptError, lambda: front(body(track()) + b"\0") + GOOD),
     "R08_header_too_short": (CorruptError, lambda: front(body(track())[:-1]) + GOOD),
+    # Until version 1.1 the unknown kind.
+    "R08_sines_as_a_pyramid": (CorruptError, lambda: header(track(kind=2))),
     "R09_no_track": (CorruptError, lambda: front(body(sections=0))),
     "R10_unknown_content": (UnsupportedError, lambda: header(track(content=b"\4"))),
     "R11_unknown_sample_type": (UnsupportedError, lambda: header(track(dtype=4))),
-    "R12_unknown_kind": (UnsupportedError, lambda: header(track(kind=2))),
+    "R12_unknown_kind": (UnsupportedError, lambda: header(track(kind=3))),
     "R13_no_channel": (CorruptError, lambda: header(track(content=b"\0\0"))),
     "R13_no_axis": (CorruptError, lambda: header(track(axes=()))),
     "R14_empty_range": (CorruptError, lambda: value_range(3, 5, 5)),
@@ -252,6 +364,7 @@ FILES: dict[str, Rule] = {
         CorruptError,
         lambda: sections(GOOD, section(0x42, b"?")[:-1] + b"\0"),
     ),
+    "R21_checksum_of_latents": (CorruptError, lambda: WHOLE_PYRAMID[:-1] + b"\0"),
     "R22_unknown_critical_section": (
         UnsupportedError,
         lambda: sections(GOOD, section(0xC2, b"?")),
@@ -266,11 +379,19 @@ FILES: dict[str, Rule] = {
         CorruptError,
         lambda: sections(section(METADATA, b"\1" + entry(b"a")), GOOD),
     ),
+    "R24_latents_first": (CorruptError, lambda: pyramids(group(), networks())),
+    "R24_latents_of_sines": (CorruptError, lambda: sections(GOOD, group())),
+    "R24_latents_after_metadata": (
+        CorruptError,
+        lambda: latents(section(METADATA, b"\1" + entry(b"a")), group()),
+    ),
     "R25_byte_appended": (CorruptError, lambda: WHOLE + b"\0"),
     "R25_file_appended": (CorruptError, lambda: WHOLE + WHOLE),
     "R26_symbol_too_few": (CorruptError, lambda: run(varint(2) + RUN)),
     "R26_endless_symbols": (CorruptError, lambda: run(varint(2**62) + RUN)),
     "R27_zero_byte_at_the_end": (CorruptError, lambda: run(varint(3) + RUN + b"\0")),
+    "R27_latents_end_with_a_zero_byte": (CorruptError, lambda: latents(group(rest=b"\0"))),
+    "R28_latents_with_a_quantile_too_high": (CorruptError, lambda: latent_run(b"\xff" * 8)),
     "R28_quantile_too_high": (CorruptError, lambda: run(varint(3) + b"\xff" * 8)),
     "R29_step_below_0": (CorruptError, lambda: run(varint(3) + coded(*recipe(step=-73)))),
     "R29_step_above_127": (CorruptError, lambda: run(varint(3) + coded(*recipe(step=56)))),
@@ -278,6 +399,16 @@ FILES: dict[str, Rule] = {
     "R29_shape_above_1": (CorruptError, lambda: run(varint(3) + coded(*recipe(shape=2)))),
     "R30_escape_without_end": (CorruptError, lambda: escape(*[1] * 200)),
     "R30_symbol_beyond_31_bits": (CorruptError, lambda: escape(*[1] * 30, 0, *[1] * 30, 0)),
+    "R30_latent_of_an_escape_without_end": (
+        CorruptError,
+        lambda: latent_run(
+            coded(bits(1), (LATENT, [len(latent_table(*LATENT).frequencies) - 1]), bits(*[1] * 200))
+        ),
+    ),
+    "R31_latents_with_words_left_over": (
+        CorruptError,
+        lambda: latents(group(1, *level(1, 0, -1, 300), rest=b"\1" * 12)),
+    ),
     "R31_words_left_over": (CorruptError, lambda: run(varint(3) + RUN + b"\1" * 12)),
     "R32_metadata_too_long": (CorruptError, lambda: metadata(b"\1" + entry(b"a") + b"\0")),
     "R32_metadata_too_short": (CorruptError, lambda: metadata(b"\2" + entry(b"a"))),
@@ -322,6 +453,25 @@ FILES: dict[str, Rule] = {
     "R36_depth": (LimitError, lambda: header(track(net=(65, 1, 480)))),
     "R36_width": (LimitError, lambda: header(track(net=(1, 2049, 480)))),
     "R36_omega": (LimitError, lambda: header(track(net=(1, 1, 160_001)))),
+    "R36_levels": (LimitError, lambda: narrow_run(pyramid(17))),
+    "R36_tiles": (LimitError, lambda: narrow_run(pyramid(tile=1, size=513))),
+    "R36_layers": (LimitError, lambda: narrow_run(pyramid(synthesis=(1,) * 5))),
+    "R36_units": (LimitError, lambda: narrow_run(pyramid(contexts=(257,)))),
+    "R36_residuals": (LimitError, lambda: narrow_run(pyramid(residuals=5))),
+    "R36_latents": (LimitError, lambda: narrow_run(pyramid(size=2**28))),
+    "R36_latents_of_all_tracks": (
+        LimitError,
+        lambda: header(
+            *[pyramid(size=2**26)] * 3,
+            rest=b"".join(section(PARAMETERS, b"\0", owner) for owner in range(3)),
+            sections=3,
+            version=b"\1\1",
+        ),
+    ),
+    "R36_context_networks": (
+        LimitError,
+        lambda: narrow_run(pyramid(contexts=(256,) * 4, size=2**27)),
+    ),
     "R36_multiply_accumulates": (
         LimitError,
         lambda: header(
@@ -329,6 +479,38 @@ FILES: dict[str, Rule] = {
             rest=section(PARAMETERS, deep_run(13, 128)),
         ),
     ),
+    "R37_no_level": (CorruptError, lambda: pyramids(networks(), front=pyramid(0))),
+    "R37_contexts_without_units": (
+        CorruptError,
+        lambda: pyramids(networks(), front=pyramid(contexts=(0,))),
+    ),
+    "R37_synthesis_without_units": (
+        CorruptError,
+        lambda: pyramids(networks(), front=pyramid(synthesis=(8, 0))),
+    ),
+    "R37_tile_as_long_as_the_lattice": (CorruptError, lambda: latents(tile=2)),
+    "R37_endless_tile": (CorruptError, lambda: latents(levels=9, tile=2**62)),
+    "R38_unknown_start": (UnsupportedError, lambda: latents(group(), start=5)),
+    "R39_no_level_in_a_group": (CorruptError, lambda: latents(group(0, bits(0)), group())),
+    "R39_too_many_levels": (CorruptError, lambda: latents(group(2))),
+    "R39_endless_levels": (CorruptError, lambda: latents(section(LATENTS, varint(2**62)))),
+    "R39_too_few_levels": (CorruptError, lambda: latents(group(2), levels=3)),
+    "R39_group_too_many": (CorruptError, lambda: latents(group(), group())),
+    "R39_tile_missing": (CorruptError, lambda: latents(*[group()] * 3, tile=1)),
+    "R39_tile_too_many": (CorruptError, lambda: latents(*[group()] * 5, tile=1)),
+    "R39_tiles_of_other_levels": (
+        CorruptError,
+        lambda: latents(group(1), group(2), group(2), group(1), levels=3, tile=1, size=5),
+    ),
+    "R40_weight_too_large": (CorruptError, lambda: pyramids(networks(0, 1, 127), group())),
+    "R40_bias_too_large": (CorruptError, lambda: pyramids(networks(1, -40, 127, 24), group())),
+    "R40_skip_too_large": (CorruptError, lambda: pyramids(networks(2, 20, 100), group())),
+    "R40_sum_beyond_32_bits": (CorruptError, lambda: pyramids(networks(2, 15, 100), group())),
+    "R40_network_without_latents": (CorruptError, lambda: pyramids(networks(0, 1, 127))),
+    "R41_latent_above": (CorruptError, lambda: latents(group(1, *level(0, 0, 0, 32768)))),
+    "R41_latent_below": (CorruptError, lambda: latents(group(1, *level(-32768, 0, 0, 0)))),
+    "R41_latent_far_above": (CorruptError, lambda: latents(group(1, *level(0, 2**31 - 1, 0, 0)))),
+    "R42_level_of_zeros": (CorruptError, lambda: latents(group(1, *level(0, 0, 0, 0)))),
 }
 
 
@@ -349,6 +531,14 @@ if os.environ.get("INRCODEC_WRITE_GOLDEN"):
 def test_the_parts_make_a_good_file() -> None:
     """Each hostile file differs from this one by what its name says, and no more."""
     assert (inrcodec.decode(WHOLE).samples == 128).all()
+    for data in (
+        latents(group()),
+        latents(),
+        latents(group(1, *level(32767, -32767, 0, 1))),
+        latents(*[group(1, *level(1))] * 4, tile=1),
+        WHOLE_PYRAMID,
+    ):
+        assert (inrcodec.decode(data).samples == 128).all()
 
 
 @every_file
@@ -374,7 +564,7 @@ def test_info_refuses_it_or_tells_what_it_says(name: str) -> None:
         described = inrcodec.info(HOSTILE / f"{name}.inrc")
     except FILES[name][0]:
         return
-    assert name[:3] in {"R26", "R27", "R28", "R29", "R30", "R31", "R36"}
+    assert name[:3] in {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
     assert described["tracks"]
 
 

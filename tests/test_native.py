@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 import inrcodec
+from inrcodec import native_choice as choice
 from inrcodec.errors import InrcodecError, UsageError
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
-from inrcodec.query.kernels import choice, native, reference
+from inrcodec.query.kernels import native, reference
 from inrcodec.query.render import render, sample_points
 from inrcodec.query.threads import THREADS
 from inrcodec.query.view import Layer, SignalView

@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from inrcodec.fitting.presets import DEFAULT_EFFORT, EFFORT
+from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fitting.presets import DEFAULT_EFFORT, EFFORT, PYRAMID_EFFORT
 
 README = Path(__file__).parents[1] / "README.md"
 
 
 def effort_table() -> str:
-    rows = ["| effort | steps | steps after each rounded layer |", "| --- | --- | --- |"]
-    for effort, preset in EFFORT.items():
+    rows = [
+        "| effort | steps of a `pyramid` | its networks | steps of a `siren` |",
+        "| --- | --- | --- | --- |",
+    ]
+    for effort, preset in PYRAMID_EFFORT.items():
         name = f"{effort} (default)" if effort == DEFAULT_EFFORT else f"{effort}"
-        rows.append(f"| {name} | {preset.steps:,} | {preset.rounding_steps} |")
+        net = PyramidSpec((1, 1), 3, 1, preset.contexts, preset.synthesis, preset.residuals).net
+        rows.append(f"| {name} | {preset.steps:,} | {net} | {EFFORT[effort].steps:,} |")
     return "\n".join(rows)
 
 

@@ -23,7 +23,8 @@ from inrcodec.errors import LimitError, UsageError
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.query.kernels import native, reference
-from inrcodec.query.render import lattice_coordinates, render, sample_points, to_samples
+from inrcodec.query.lattice import lattice_coordinates
+from inrcodec.query.render import render, sample_points, to_samples
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, SignalInfo, full_range
 
@@ -225,6 +226,7 @@ def test_overshoot_is_clamped_to_the_value_range(
     values = np.array([-1e30, -0.01, 1.01, 1e30], np.float32)
     low, high = map(int, value_range)
     assert to_samples(values, info).tolist() == [low, low, high, high]
+    assert to_samples(np.full(4, np.nan, np.float32), info).tolist() == [low] * 4
 
 
 # Work

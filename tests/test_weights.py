@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from inrcodec.bitstream import primitives
 from inrcodec.bitstream.container import unpack
+from inrcodec.bitstream.wire import SectionType
 from inrcodec.coding.entropy import SymbolEncoder
 from inrcodec.coding.priors import SCALES, TABLES
 from inrcodec.coding.quantize import (
@@ -31,6 +32,7 @@ from inrcodec.coding.quantize import (
 )
 from inrcodec.coding.weights import (
     DELTA_TABLE,
+    EXPECTED,
     FIRST_SCALE,
     FIRST_STEP,
     SWITCH_TABLE,
@@ -42,6 +44,7 @@ from inrcodec.coding.weights import (
 )
 from inrcodec.errors import CorruptError
 from inrcodec.fields.field import Field
+from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,6 +120,45 @@ def test_predicted_recipes_cost_little() -> None:
     like = pack_weights(spec, zeros(spec), recipes_for(spec))
     wild = [TensorRecipe(127 * (i // 2 % 2), 95 * (i // 2 % 2)) for i in range(62)]
     assert len(pack_weights(spec, zeros(spec), wild)) > len(like) + 62
+
+
+PYRAMID = PyramidSpec((9, 9), 3, 4, (5,), (6,), 2)
+
+
+@st.composite
+def coded_pyramids(draw: st.DrawFn) -> tuple[dict[str, np.ndarray], list[TensorRecipe]]:
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    tensors = PYRAMID.tensors()
+    symbols = {t.name: generator.integers(-50, 51, t.shape).astype(np.int32) for t in tensors}
+    return symbols, [draw(recipes_of_any_sort) for _ in tensors]
+
+
+@settings(max_examples=60, deadline=None)
+@given(coded_pyramids())
+def test_symbols_and_recipes_of_a_pyramid_come_back(coded: tuple) -> None:
+    symbols, recipes = coded
+    found, found_recipes = unpack_weights(PYRAMID, pack_weights(PYRAMID, symbols, recipes), "test")
+    assert same(found, symbols)
+    assert list(found_recipes) == recipes
+
+
+@pytest.mark.parametrize("finer", [-6, 0, 6])
+def test_expected_recipes_cost_little(finer: int) -> None:
+    """A finer step needs a wider table: where both go together, only the first step tells it."""
+    zero = {t.name: np.zeros(t.shape, np.int32) for t in PYRAMID.tensors()}
+    expected = [EXPECTED[t.role] for t in PYRAMID.tensors()]
+    like = [TensorRecipe(step - finer, total - step + finer) for step, total in expected]
+    other = [TensorRecipe(step - finer, total - step + finer - 6) for step, total in expected]
+
+    def recipe_bits(recipes: list[TensorRecipe]) -> float:
+        tensors = zip(PYRAMID.tensors(), recipes, strict=True)
+        own = sum(code_length(zero[t.name].ravel(), recipe.table) for t, recipe in tensors)
+        return 8 * len(pack_weights(PYRAMID, zero, recipes)) - own
+
+    roles = len({t.role for t in PYRAMID.tensors()})
+    # The number of symbols and the last word of the run take up to 48 bits.
+    assert recipe_bits(like) < 4.3 * len(like) + 7 * roles + 48
+    assert recipe_bits(other) > recipe_bits(like) + 3 * roles
 
 
 OUT_OF_BOUNDS = {
@@ -306,13 +348,15 @@ HASHES = """
 import hashlib, json, sys
 from pathlib import Path
 from inrcodec.bitstream.container import unpack
+from inrcodec.bitstream.wire import SectionType
 from inrcodec.coding.quantize import dequantize
 from inrcodec.coding.weights import unpack_weights
 
 symbols, parameters = hashlib.sha256(), hashlib.sha256()
 for path in sorted(Path(sys.argv[1]).glob("*.inrc")):
     header, sections = unpack(path.read_bytes())
-    for track, section in zip(header.tracks, sections):
+    parameters_of = [section for section in sections if section.type == SectionType.PARAMETERS]
+    for track, section in zip(header.tracks, parameters_of, strict=True):
         coded, recipes = unpack_weights(track.spec, section.payload, "test")
         restored = dequantize(track.spec, coded, recipes).parameters
         for tensor in track.spec.tensors():
@@ -367,8 +411,9 @@ def test_golden_hashes_are_those_of_a_process(hashes_here: list[str]) -> None:
     found = hashlib.sha256()
     for path in sorted(GOLDEN.glob("*.inrc")):
         header, sections = unpack(path.read_bytes())
-        for track, section in zip(header.tracks, sections, strict=False):
-            coded, _ = unpack_weights(track.spec, section.payload, "test")
+        coded = [section for section in sections if section.type == SectionType.PARAMETERS]
+        for track, section in zip(header.tracks, coded, strict=True):
+            symbols, _ = unpack_weights(track.spec, section.payload, "test")
             for tensor in track.spec.tensors():
-                found.update(coded[tensor.name].astype("<i4").tobytes())
+                found.update(symbols[tensor.name].astype("<i4").tobytes())
     assert found.hexdigest() == hashes_here[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,9 +20,14 @@ from inrcodec.fitting.presets import EFFORT, Settings
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of field and the rates, in bpp, that it is measured at."""
+    """A kind of field, what a number asks of it, and the numbers that it is measured at.
+
+    `target` is a field of `Settings`, and `meaning` says in a word what its numbers are.
+    """
 
     name: str
+    target: str
+    meaning: str
     settings: tuple[float, ...]
     quick: tuple[float, ...]
     slow_from: int
@@ -31,12 +36,24 @@ class Kind:
 
 CUDA = "-cuda"
 
-KINDS = (Kind("siren", (0.05, 0.1, 0.2, 0.4, 0.8), (0.03, 0.06, 0.12, 0.2), slow_from=1),)
+KINDS = (
+    # A descent towards a rate would measure how well it is met too.
+    Kind(
+        "pyramid",
+        "rate_weight",
+        "lambda",
+        (1.2e-2, 6e-3, 3e-3, 1.5e-3, 8e-4, 4e-4, 2e-4),
+        (1.2e-2, 3e-3, 8e-4, 2e-4),
+        slow_from=6,
+    ),
+    Kind("siren", "bpp", "bpp", (0.05, 0.1, 0.2, 0.4, 0.8), (0.03, 0.06, 0.12, 0.2), slow_from=1),
+)
 
 
-def encode(kind: str, effort: int, device: str, picture: Picture, setting: float) -> Coded:
-    """The file of at most `setting` bits per pixel."""
-    wanted = Settings(kind=kind, bpp=setting, effort=effort, device=device)
+def encode(kind: Kind, effort: int, device: str, picture: Picture, setting: float) -> Coded:
+    """The file at the kind's target `setting`."""
+    usual = Settings(kind=kind.name, effort=effort, device=device)
+    wanted = replace(usual, **{kind.target: setting})  # type: ignore[arg-type]
     with one_torch_thread():
         encoded = encode_signal(as_signal(picture), wanted)
     return Coded(
@@ -65,7 +82,7 @@ def load(kind: Kind, effort: int, name: str) -> Codec:
         family=f"inrcodec-{kind.name}",
         settings=kind.settings,
         quick=kind.quick,
-        encode=partial(encode, kind.name, effort, device),
+        encode=partial(encode, kind, effort, device),
         decode=decode,
         versions={"inrcodec": f"{inrcodec.__version__} {sources()}", **signal_versions()},
         device=device,
@@ -101,7 +118,8 @@ def one_torch_thread() -> Iterator[None]:
 ENTRIES = tuple(
     Entry(
         f"inrcodec-{kind.name}-e{effort}",
-        f"this project's {kind.name} field, effort {effort} (fitted on a GPU: ...{CUDA}); bpp",
+        f"this project's {kind.name} field, effort {effort} (fitted on a GPU: ...{CUDA}); "
+        f"{kind.meaning}",
         partial(load, kind, effort),
         pattern=f"inrcodec-{kind.name}-e{effort}({CUDA})?",
     )

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from inrcodec.bitstream import primitives
 from inrcodec.bitstream.header import Header, pack_header, unpack_header
+from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.wire import (
     CRITICAL,
     DEFAULT_LIMITS,
     MAGIC,
     MAJOR,
-    MINOR,
+    SINCE,
+    KindId,
     Limits,
     SectionType,
 )
 from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.pyramid import PyramidSpec
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which latents of its track a section holds: `levels`, coarse to fine, of tile number `tile`.
+
+    Tiles are counted in raster order, from 0.
+    """
+
+    levels: range
+    tile: int
 
 
 @dataclass(frozen=True)
 class Section:
-    """A run of payload bytes of one `type` (SectionType where known) for one `track`."""
+    """A run of payload bytes of one `type` (SectionType where known) for one `track`.
+
+    `place` is what reading a file finds out about a section of latents; writing ignores it.
+    """
 
     type: int
     track: int
     payload: bytes
+    place: Place | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -50,9 +69,10 @@ def pack_section(section: Section) -> bytes:
 
 
 def pack(header: Header, sections: Sequence[Section]) -> bytes:
-    """The bytes of a whole file."""
+    """The bytes of a whole file, which names the lowest minor version that knows all of it."""
     body = pack_header(header, len(sections))
-    front = MAGIC + bytes([MAJOR, MINOR]) + primitives.varint(len(body)) + body
+    minor = max(SINCE[KindId[track.spec.kind.upper()]] for track in header.tracks)
+    front = MAGIC + bytes([MAJOR, minor]) + primitives.varint(len(body)) + body
     return front + _crc(front) + b"".join(pack_section(section) for section in sections)
 
 
@@ -94,22 +114,30 @@ def unpack_front(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, 
     return header, count, reader.offset
 
 
-def _read_section(reader: primitives.Reader, tracks: int) -> Section:
+def read_frame(reader: primitives.Reader) -> tuple[Section, bool]:
+    """The next section, and whether its checksum is right."""
     start = reader.offset
     kind, track = reader.u8(), reader.varint()
     payload = reader.take(reader.varint())
-    covered = reader.offset
-    if reader.take(4) != _crc(reader.data[start:covered]):
-        raise CorruptError(f"{reader.what}: CRC mismatch at byte {covered}; the file is damaged")
-    section = Section(kind, track, payload)
-    known = kind in {int(known) for known in SectionType}
-    if not known and kind & CRITICAL:
+    crc = _crc(reader.data[start : reader.offset])
+    return Section(kind, track, payload), reader.take(4) == crc
+
+
+def crc_mismatch(reader: primitives.Reader) -> CorruptError:
+    """The error for a section that was just read and whose checksum is wrong."""
+    place = reader.offset - 4
+    return CorruptError(f"{reader.what}: CRC mismatch at byte {place}; the file is damaged")
+
+
+def check_section(section: Section, what: str, tracks: int) -> None:
+    """Raise UnsupportedError or CorruptError unless an intact section can be in a file."""
+    known = section.type in set(SectionType)
+    if not known and section.type & CRITICAL:
         raise UnsupportedError(
-            f"{reader.what}: unknown critical type 0x{kind:02x}; a newer inrcodec is needed"
+            f"{what}: unknown critical type 0x{section.type:02x}; a newer inrcodec is needed"
         )
-    if known and track >= tracks:
-        raise CorruptError(f"{reader.what}: belongs to track {track} of {tracks}")
-    return section
+    if known and section.track >= tracks:
+        raise CorruptError(f"{what}: belongs to track {section.track} of {tracks}")
 
 
 def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[Section, ...]]:
@@ -122,18 +150,91 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[
     sections = []
     for index in range(count):
         reader.what = f"section {index}"
-        sections.append(_read_section(reader, len(header.tracks)))
+        section, intact = read_frame(reader)
+        if not intact:
+            raise crc_mismatch(reader)
+        check_section(section, reader.what, len(header.tracks))
+        sections.append(section)
     reader.what = "end of file"
     reader.finish()
-    _check_order(sections, len(header.tracks))
-    return header, tuple(sections)
+    check_order(header, [(section.type, section.track) for section in sections])
+    return header, place_sections(header, sections)
 
 
-def _check_order(sections: Sequence[Section], tracks: int) -> None:
-    """One canonical order: the parameters of every track, then at most one metadata section."""
-    known = [(s.type, s.track) for s in sections if s.type in set(SectionType)]
-    wanted = [(int(SectionType.PARAMETERS), track) for track in range(tracks)]
+def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
+    """Raise CorruptError unless the sections, (type, track) of each, have their canonical order.
+
+    Of every track the parameters, then any number of latents if it is a pyramid; last, at most one
+    metadata section.
+    """
+    known = [(kind, track) for kind, track in found if kind in set(SectionType)]
+    wanted: list[tuple[int, int]] = []
+    for number, track in enumerate(header.tracks):
+        latents = (int(SectionType.LATENTS), number)
+        pyramid = isinstance(track.spec, PyramidSpec)
+        wanted.append((int(SectionType.PARAMETERS), number))
+        wanted += [latents] * (known.count(latents) if pyramid else 0)
     if known not in (wanted, [*wanted, (int(SectionType.METADATA), 0)]):
         raise CorruptError(
-            f"sections: one parameters section per track, then metadata, expected; found {known}"
+            "sections: one parameters section per track, then its latents, and metadata last, "
+            f"expected; found {known[:20]}"
         )
+
+
+def place_sections(
+    header: Header, sections: Sequence[Section], damaged: Collection[int] | None = None
+) -> tuple[Section, ...]:
+    """The sections, each one of latents with its place.
+
+    None as `damaged` is for a whole file. Else sections of latents may be missing at the end of a
+    track; those whose index is in `damaged`, and the finer ones of the same tile, get no place.
+    Raises CorruptError where the sections of a track are not its levels and tiles.
+    """
+    placed = list(sections)
+    for number, track in enumerate(header.tracks):
+        own = [
+            index
+            for index, section in enumerate(sections)
+            if (section.type, section.track) == (SectionType.LATENTS, number)
+        ]
+        counts = [
+            None if index in (damaged or ()) else _level_count(sections[index], index)
+            for index in own
+        ]
+        places = _places(track.spec, counts, damaged is None, f"latents of track {number}")
+        for index, place in zip(own, places, strict=True):
+            placed[index] = replace(sections[index], place=place)
+    return tuple(placed)
+
+
+def _level_count(section: Section, index: int) -> int:
+    return primitives.Reader(section.payload, f"section {index} (latents)").varint()
+
+
+def _places(
+    spec: FieldSpec, counts: Sequence[int | None], whole: bool, what: str
+) -> list[Place | None]:
+    """Places of the sections of one track, from the number of levels that each announces."""
+    places: list[Place | None] = []
+    if not isinstance(spec, PyramidSpec):
+        return places
+    rest, tiles, lost = spec.levels, tile_count(spec), set()
+    for start in range(0, len(counts), tiles):
+        group = counts[start : start + tiles]
+        told = {count for count in group if count is not None}
+        if not told and not whole:
+            break
+        if len(told) != 1 or not 1 <= max(told) <= rest or (whole and len(group) < tiles):
+            raise CorruptError(
+                f"{what}: sections of {sorted(told)} levels where {tiles} of the same number, "
+                f"at most {rest}, are expected; {len(group)} found"
+            )
+        levels = range(rest - 1, rest - 1 - max(told), -1)
+        rest -= len(levels)
+        for tile, count in enumerate(group):
+            if count is None:
+                lost.add(tile)
+            places.append(None if tile in lost else Place(levels, tile))
+    if whole and counts and rest:
+        raise CorruptError(f"{what}: {rest} of {spec.levels} levels are missing")
+    return places + [None] * (len(counts) - len(places))

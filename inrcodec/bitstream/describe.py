@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from inrcodec.bitstream.container import unpack
+from inrcodec.bitstream.container import Section, unpack
 from inrcodec.bitstream.header import Track
+from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import unpack_metadata
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
+from inrcodec.fields.pyramid import PyramidSpec
 
 
 def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """What a file holds, after its checksums were verified; no symbol is decoded.
 
     `bpp` is bits of the whole file per lattice position of the first track. `overhead` counts the
-    bytes that are neither coded parameters nor metadata.
+    bytes that are neither coded parameters, coded latents nor metadata. `tile` is samples along
+    every axis, 0 where the latents are in one piece; a section of latents names the `levels` that
+    it holds, coarse to fine.
     """
     header, sections = unpack(data, limits)
     coded = sum(len(section.payload) for section in sections)
@@ -32,23 +36,35 @@ def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
         "overhead": len(data) - coded,
         "tracks": [_track(track) for track in header.tracks],
         "metadata": metadata,
-        "sections": [
-            {"type": section.name, "track": section.track, "bytes": len(section.payload)}
-            for section in sections
-        ],
+        "sections": [_section(section) for section in sections],
     }
+
+
+def _section(section: Section) -> dict[str, Any]:
+    found = {"type": section.name, "track": section.track, "bytes": len(section.payload)}
+    if section.place is None:
+        return found
+    return {**found, "levels": list(section.place.levels), "tile": section.place.tile}
 
 
 def _track(track: Track) -> dict[str, Any]:
     info, spec = track.info, track.spec
-    return {
+    told: dict[str, Any] = {
         "lattice": {axis.name: axis.size for axis in info.axes},
         "channels": list(info.channels),
         "dtype": info.dtype,
         "range": list(info.value_range),
         "kind": spec.kind,
         "net": spec.net,
-        "omega_0": spec.omega_0,
         "parameters": spec.parameter_count,
         "macs_per_sample": spec.macs_per_sample,
     }
+    if isinstance(spec, PyramidSpec):
+        return {
+            **told,
+            "levels": spec.levels,
+            "latents": spec.latent_count,
+            "tile": spec.tile,
+            "tiles": tile_count(spec),
+        }
+    return {**told, "omega_0": spec.omega_0}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from inrcodec.bitstream import primitives, wire
+from inrcodec.bitstream.kinds import check_specs, pack_spec, unpack_spec
+from inrcodec.bitstream.primitives import known, within
 from inrcodec.bitstream.wire import (
     DEFAULT_LIMITS,
     EXPLICIT,
@@ -17,14 +18,9 @@ from inrcodec.bitstream.wire import (
     KindId,
     Limits,
 )
-from inrcodec.errors import (
-    CorruptError,
-    InrcodecError,
-    LimitError,
-    UnsupportedError,
-    UsageError,
-)
-from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.errors import CorruptError, InrcodecError, UsageError
+from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.siren import SirenSpec
 from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, SignalInfo, full_range
 
 _CHANNELS = {
@@ -39,7 +35,7 @@ class Track:
     """One signal of a file and the architecture of the field that stands for it."""
 
     info: SignalInfo
-    spec: SirenSpec
+    spec: FieldSpec
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,8 @@ def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
     """Header and the number of sections that follow it."""
     reader = primitives.Reader(body, "header")
     preamble = reader.row(wire.PREAMBLE_FIELDS)
-    _limit("tracks", preamble["tracks"], limits.tracks)
-    _limit("sections", preamble["sections"], limits.sections)
+    within("tracks", preamble["tracks"], limits.tracks)
+    within("sections", preamble["sections"], limits.sections)
     if preamble["tracks"] == 0:
         raise CorruptError("header: a file without tracks")
     tracks = tuple(_unpack_track(reader, limits) for _ in range(preamble["tracks"]))
@@ -86,7 +82,7 @@ def unpack_header(body: bytes, limits: Limits) -> tuple[Header, int]:
         same = replace(track.info, channels=before.info.channels) == before.info
         if _belongs(track, before) and not same:
             raise CorruptError("header: alpha differs in axes, sample type or value range")
-    _limit("parameters", sum(track.spec.parameter_count for track in tracks), limits.parameters)
+    check_specs([track.spec for track in tracks], limits)
     return Header(tracks), preamble["sections"]
 
 
@@ -118,21 +114,17 @@ def _pack_track(track: Track) -> bytes:
         low, high = info.value_range
         out += primitives.row(wire.RANGE_FIELDS, {"low": low, "high": high})
     out += primitives.varint(len(info.axes)) + b"".join(map(_pack_axis, info.axes))
-    omega = round(spec.omega_0 * OMEGA_DENOMINATOR)
-    if omega / OMEGA_DENOMINATOR != spec.omega_0:
-        raise ValueError(f"omega_0 {spec.omega_0} is not a multiple of 1/{OMEGA_DENOMINATOR}")
-    siren = {"depth": spec.depth, "width": spec.width, "omega_0": omega}
-    return out + primitives.row(wire.SIREN_FIELDS, siren)
+    return out + pack_spec(spec)
 
 
 def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
     row = reader.row(wire.CONTENT_FIELDS)
-    content = _known(ContentId, row["content"], "content")
-    dtype = _known(DtypeId, row["dtype"] & ~EXPLICIT, "sample type").name.lower()
-    _known(KindId, row["kind"], "field kind")
+    content = known(ContentId, row["content"], "content")
+    dtype = known(DtypeId, row["dtype"] & ~EXPLICIT, "sample type").name.lower()
+    kind = known(KindId, row["kind"], "field kind")
     if content == ContentId.VALUES:
         count = reader.varint()
-        _limit("channels", count, limits.channels)
+        within("channels", count, limits.channels)
         channels = tuple(f"channel{index}" for index in range(count))
     else:
         channels = _CHANNELS[ContentId(content)]
@@ -141,27 +133,14 @@ def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
         explicit = reader.row(wire.RANGE_FIELDS)
         value_range = _explicit_range(explicit["low"], explicit["high"], dtype)
     axis_count = reader.varint()
-    _limit("axes", axis_count, limits.axes)
+    within("axes", axis_count, limits.axes)
     axes = tuple(_unpack_axis(reader, limits) for _ in range(axis_count))
     info = SignalInfo(axes, channels, dtype, value_range)
     if not axes or not channels:
         raise CorruptError("header: a track needs at least one axis and one channel")
     if len({axis.name for axis in axes}) < len(axes):
         raise CorruptError("header: an axis occurs twice")
-    return Track(info, _unpack_siren(reader, info, limits))
-
-
-def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> SirenSpec:
-    row = reader.row(wire.SIREN_FIELDS)
-    _limit("depth", row["depth"], limits.depth)
-    _limit("width", row["width"], limits.width)
-    _limit("omega_0", row["omega_0"] / OMEGA_DENOMINATOR, limits.omega_0)
-    if row["omega_0"] == 0 or (row["width"] == 0) != (row["depth"] == 0):
-        raise CorruptError(f"header: impossible network {row}")
-    omega_0 = row["omega_0"] / OMEGA_DENOMINATOR
-    spec = SirenSpec(len(info.axes), len(info.channels), row["depth"], row["width"], omega_0)
-    _limit("parameters", spec.parameter_count, limits.parameters)
-    return spec
+    return Track(info, unpack_spec(kind, reader, info, limits))
 
 
 def _explicit_range(low: float, high: float, dtype: str) -> tuple[float, float]:
@@ -187,8 +166,8 @@ def _pack_axis(axis: Axis) -> bytes:
 
 def _unpack_axis(reader: primitives.Reader, limits: Limits) -> Axis:
     row = reader.row(wire.AXIS_FIELDS)
-    name = _known(AxisId, row["id"] & ~EXPLICIT, "axis").name.lower()
-    _limit("axis size", row["size"], limits.axis_size)
+    name = known(AxisId, row["id"] & ~EXPLICIT, "axis").name.lower()
+    within("axis size", row["size"], limits.axis_size)
     if row["size"] == 0:
         raise CorruptError(f"header: axis {name} has no samples")
     if not row["id"] & EXPLICIT:
@@ -197,17 +176,3 @@ def _unpack_axis(reader: primitives.Reader, limits: Limits) -> Axis:
     if axis == Axis(name, row["size"]) or axis.spacing == 0:
         raise CorruptError(f"header: impossible geometry of axis {name}")
     return axis
-
-
-def _known(ids: Any, value: int, what: str) -> Any:
-    try:
-        return ids(value)
-    except ValueError as error:
-        raise UnsupportedError(
-            f"header: unknown {what} {value}; a newer inrcodec is needed"
-        ) from error
-
-
-def _limit(what: str, asked: int | float, allowed: int | float) -> None:
-    if asked > allowed:
-        raise LimitError(what, asked, allowed)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, TypeVar
 
 from inrcodec.bitstream.wire import MAX_TEXT_BYTES, MAX_VARINT_BYTES
-from inrcodec.errors import CorruptError, TruncatedError
+from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 
 FieldTable = Iterable[tuple[str, str]]
+
+Id = TypeVar("Id", bound=IntEnum)
 
 
 class Reader:
@@ -64,6 +67,10 @@ class Reader:
         except UnicodeDecodeError as error:
             raise CorruptError(f"{self.what}: text at byte {start} is not UTF-8") from error
 
+    def widths(self) -> tuple[int, ...]:
+        """Layers of a network: how many, then the width of each."""
+        return tuple(self.varint() for _ in range(self.u8()))
+
     def row(self, table: FieldTable) -> dict[str, Any]:
         """One run of fields, by name."""
         return {name: getattr(self, kind)() for name, kind in table}
@@ -98,15 +105,37 @@ def text(value: str) -> bytes:
     return varint(len(encoded)) + encoded
 
 
-_WRITERS = {
+def widths(layers: Sequence[int]) -> bytes:
+    """Number of layers and the width of each."""
+    return struct.pack("<B", len(layers)) + b"".join(map(varint, layers))
+
+
+_WRITERS: dict[str, Callable[[Any], bytes]] = {
     "u8": lambda value: struct.pack("<B", value),
     "varint": varint,
     # Adding 0 makes a negative zero positive: a value has one form.
     "f64": lambda value: struct.pack("<d", value + 0.0),
     "text": text,
+    "widths": widths,
 }
 
 
 def row(table: FieldTable, values: Mapping[str, Any]) -> bytes:
     """The bytes of one run of fields."""
     return b"".join(_WRITERS[kind](values[name]) for name, kind in table)
+
+
+def known(ids: type[Id], value: int, what: str) -> Id:
+    """The id that a number of the header stands for; UnsupportedError if it is a newer one."""
+    try:
+        return ids(value)
+    except ValueError as error:
+        raise UnsupportedError(
+            f"header: unknown {what} {value}; a newer inrcodec is needed"
+        ) from error
+
+
+def within(what: str, asked: int | float, allowed: int | float) -> None:
+    """Raise LimitError if more is asked than allowed."""
+    if asked > allowed:
+        raise LimitError(what, asked, allowed)

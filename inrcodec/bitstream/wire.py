@@ -7,7 +7,7 @@ from enum import IntEnum
 
 EXTENSION = ".inrc"
 MAGIC = b"\x89INRC\r\n\x1a"
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 
 CRITICAL = 0x80
 """Bit of a section type that says: a decoder that does not know this type must refuse the file."""
@@ -16,10 +16,26 @@ CRITICAL = 0x80
 class SectionType(IntEnum):
     METADATA = 0x01
     PARAMETERS = 0x81
+    LATENTS = 0x82
 
 
 class KindId(IntEnum):
     SIREN = 1
+    PYRAMID = 2
+
+
+SINCE = {KindId.SIREN: 0, KindId.PYRAMID: 1}
+"""Minor version that brought each kind of field; a file names the newest that it needs."""
+
+
+class StartId(IntEnum):
+    """Networks that the parameters of a pyramid are differences to."""
+
+    NONE = 0
+    RGB_12_12_24_2 = 1
+    RGB_16_16_32_2 = 2
+    RGB_20_20_48_2 = 3
+    GREY_12_12_24_2 = 4
 
 
 class ContentId(IntEnum):
@@ -50,7 +66,8 @@ class MetadataCoding(IntEnum):
 EXPLICIT = 0x80
 """Bit of a dtype byte (a value range follows) or an axis byte (spacing, origin, unit follow)."""
 
-# Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), text.
+# Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), text,
+# widths (u8, the number of layers, then a varint for each).
 PREAMBLE_FIELDS = (("tracks", "varint"), ("sections", "varint"))
 CONTENT_FIELDS = (("content", "u8"), ("dtype", "u8"), ("kind", "u8"))
 RANGE_FIELDS = (("low", "f64"), ("high", "f64"))
@@ -58,6 +75,14 @@ AXIS_FIELDS = (("id", "u8"), ("size", "varint"))
 GEOMETRY_FIELDS = (("spacing", "f64"), ("origin", "f64"), ("unit", "text"))
 METADATA_FIELDS = (("name", "text"), ("coding", "u8"), ("size", "varint"), ("stored", "varint"))
 SIREN_FIELDS = (("depth", "varint"), ("width", "varint"), ("omega_0", "varint"))
+PYRAMID_FIELDS = (
+    ("levels", "u8"),
+    ("contexts", "widths"),
+    ("synthesis", "widths"),
+    ("residuals", "u8"),
+    ("tile", "varint"),
+    ("start", "u8"),
+)
 
 MAX_VARINT_BYTES = 9
 """A varint holds at most 63 bits."""
@@ -72,7 +97,9 @@ class Limits:
     """The most a file or a request may ask of the decoder; checked before anything is allocated.
 
     `samples` counts positions x channels of one output array. `macs` is the multiply-accumulates
-    of one request.
+    of one request, and of the context networks of one file. `depth` and `width` are of `siren`;
+    `layers` and `units` are hidden layers and their widths of one network of a pyramid. `latents`
+    counts those of all levels and tracks. `sections` also bounds the tiles of a track.
     """
 
     samples: int = 2**28
@@ -88,6 +115,11 @@ class Limits:
     width: int = 2048
     omega_0: float = 1e4
     macs: int = 5 * 10**13
+    levels: int = 16
+    layers: int = 4
+    units: int = 256
+    residuals: int = 4
+    latents: int = 2**28
 
 
 DEFAULT_LIMITS = Limits()

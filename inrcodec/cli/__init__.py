@@ -16,7 +16,7 @@ from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
 from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
-from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT
+from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
 BROKEN_PIPE, TERMINATED = 141, 143
@@ -120,7 +120,7 @@ class _Version(argparse.Action):
     """Looks for the native core only where somebody asks for it."""
 
     def __call__(self, *_: object) -> NoReturn:
-        from inrcodec.query.kernels.choice import describe
+        from inrcodec.native_choice import describe
 
         put(f"inrcodec {__version__}, format {MAJOR}.{MINOR}, {describe()}")
         raise SystemExit(ExitCode.OK)
@@ -202,7 +202,12 @@ def _encode_words(words: _Command) -> None:
     target = words.add_mutually_exclusive_group()
     add = target.add_argument
     add(
-        "-q", "--quality", type=float, metavar="Q", help=f"0..100 ({usual:g}): +20 doubles the size"
+        "-q",
+        "--quality",
+        type=float,
+        metavar="Q",
+        help=f"0..100 ({usual:g}); every +12.5 a bit has to gain half as much (siren: +20 doubles"
+        " the size)",
     )
     add("--bpp", type=float, metavar="X", help="bits per pixel of the whole file, at most")
     add("--target-size", type=_count, metavar="N", help="bytes of the file, at most; 12k, 1.5M")
@@ -219,10 +224,15 @@ def _encode_words(words: _Command) -> None:
     kept = ("icc", "all", "none")
     add("--metadata", choices=kept, default="icc", help="what to keep of a picture's (icc)")
     add = words.add_argument_group("for experiments").add_argument
-    coin = ", ".join(COIN_NETS)
-    add("--kind", metavar="NAME", help="kind of field (siren)")
-    add("--net", metavar="DxW", help=f"sine layers x width; COIN's are {coin}")
-    add("--omega", type=float, dest="omega_0", metavar="W", help="frequency of the sines (30)")
+    about = f"kind of field: {' or '.join(KINDS)} ({KINDS[0]}; siren where --net is one of sines)"
+    add("--kind", metavar="NAME", help=about)
+    about = (
+        "pyramid: hidden units of contexts / of synthesis / residual convolutions, as in "
+        f"12-12/24/2; siren: sine layers x width, where COIN's are {', '.join(COIN_NETS)}"
+    )
+    add("--net", metavar="NET", help=about)
+    about = "frequency of the sines of a siren (30)"
+    add("--omega", type=float, dest="omega_0", metavar="W", help=about)
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
     about = "squared error that a bit per pixel is worth"
     add("--lambda", type=float, dest="rate_weight", metavar="L", help=about)
@@ -237,6 +247,8 @@ def _decode_words(words: _Command) -> None:
     add("--crop", type=_crop, metavar="X,Y,W,H", help="compute only this part of the result")
     about = "compute only these points: a .npy array [points, 2] of row, column; 0 is the first"
     add("--at", metavar="POINTS.npy", help=f"{about} pixel's centre; the result is .npy, float32")
+    about = "take what is left of a truncated or damaged file, at a lower quality"
+    add("--partial", action="store_true", help=about)
     about = "png, jpeg, npy, ... where no suffix says it (png)"
     add("--format", metavar="NAME", help=about)
     about = f"most samples to compute, as in 500M ({DEFAULT_LIMITS.samples / 1e6:.0f}M)"

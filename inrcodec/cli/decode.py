@@ -41,7 +41,7 @@ def decode(args: argparse.Namespace) -> ExitCode:
     def work(job: Job) -> ExitCode:
         started = time.monotonic()
         data = read_bytes(source_of(job.source))
-        view = open_inrc(data, limits=limits)
+        view = open_inrc(data, partial=args.partial, limits=limits)
         format_ = formats[job]
         if format_ != ARRAY:
             image_mode(view.info, format_)
@@ -59,8 +59,12 @@ def decode(args: argparse.Namespace) -> ExitCode:
             "bytes": len(data),
             "lattice": lattice,
             "channels": list(view.info.channels),
+            "problem": view.problem,
             "seconds": time.monotonic() - started,
         }
+        if view.problem is not None:
+            name = "standard input" if job.source == STDIO else job.source
+            say(f"inrcodec: {name}: decoded in part: {view.problem}")
         _report(args, job, record)
         return ExitCode.OK
 

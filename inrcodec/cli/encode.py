@@ -42,7 +42,7 @@ def encode(args: argparse.Namespace) -> ExitCode:
 def _run(args: argparse.Namespace, settings: Settings, todo: Plan) -> ExitCode:
     import torch
 
-    from inrcodec.fitting.rate_control import chosen_device
+    from inrcodec.fitting.signals import chosen_device
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -94,7 +94,7 @@ def _record(job: Job, encoded: Encoded, settings: Settings, device: str) -> dict
         "psnr": encoded.psnr,
         "seconds": encoded.seconds,
         "steps": encoded.steps,
-        "kind": settings.kind,
+        "kind": settings.chosen_kind,
         "net": encoded.net,
         "effort": settings.effort,
         "device": device,
@@ -110,6 +110,6 @@ def _report(args: argparse.Namespace, job: Job, record: dict[str, Any]) -> None:
         put(as_json(record))
     elif not args.quiet:
         size = f"{record['bytes']} bytes, {record['bpp']:.3f} bpp, {record['psnr']:.2f} dB"
-        say(f"{name}: {size}, net {record['net']}, {record['seconds']:.0f} s")
+        say(f"{name}: {size}, {record['kind']} {record['net']}, {record['seconds']:.0f} s")
     if record["interrupted"]:
         say(f"inrcodec: interrupted; {name} holds the best field so far")

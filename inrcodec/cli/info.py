@@ -38,12 +38,30 @@ def _table(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         low, high = track["range"]
         channels = "/".join(track["channels"])
         yield f"track {index}", f"{lattice}, {channels}, {track['dtype']} {low:g}..{high:g}"
-        yield "", f"{track['kind']} {track['net']}, omega_0 {track['omega_0']:g}"
+        yield "", f"{track['kind']} {track['net']}" + _more(track)
         work = f"{track['macs_per_sample']:,} multiply-accumulates per sample"
         yield "", f"{track['parameters']:,} parameters, {work}"
     for index, section in enumerate(found["sections"]):
         of = f"{section['type']} of track {section['track']}"
-        yield f"section {index}", f"{of}, {section['bytes']:,} bytes"
+        where = _where(section, found["tracks"][section["track"]])
+        yield f"section {index}", f"{of}{where}, {section['bytes']:,} bytes"
     if found["metadata"]:
         entries = (f"{name} ({size:,} bytes)" for name, size in found["metadata"].items())
         yield "metadata", ", ".join(entries)
+
+
+def _more(track: dict[str, Any]) -> str:
+    """What only one kind of field has."""
+    if "omega_0" in track:
+        return f", omega_0 {track['omega_0']:g}"
+    tiles = f", {track['tiles']} tiles of {track['tile']}" if track["tile"] else ""
+    return f", {track['levels']} levels, {track['latents']:,} latents{tiles}"
+
+
+def _where(section: dict[str, Any], track: dict[str, Any]) -> str:
+    """Which latents a section holds, if any."""
+    if "levels" not in section:
+        return ""
+    first, last = section["levels"][0], section["levels"][-1]
+    tile = f" of tile {section['tile']}" if track["tile"] else ""
+    return f", level {first}{tile}" if first == last else f", levels {first} to {last}{tile}"

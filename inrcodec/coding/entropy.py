@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +11,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.coding.latent_tables import LATENT_TABLES, numbered_table
 from inrcodec.coding.priors import PRECISION, TABLES, table
 from inrcodec.errors import CorruptError
 
@@ -30,6 +33,13 @@ def _categorical(frequencies: tuple[int, ...]) -> Any:
 @lru_cache(maxsize=TABLES)
 def _model(index: int) -> Any:
     return _categorical(table(index).frequencies)
+
+
+@lru_cache(maxsize=LATENT_TABLES)
+def _latent_model(number: int) -> tuple[Any, int]:
+    """Model and reach of a latent table."""
+    frozen = numbered_table(number)
+    return _categorical(frozen.frequencies), frozen.reach
 
 
 @lru_cache(maxsize=1)
@@ -57,6 +67,25 @@ class SymbolEncoder:
         for value in symbols[~inside].tolist():
             self._put_escape(abs(value) - reach, value < 0)
 
+    def put_latents(self, symbols: NDArray[np.integer[Any]], tables: NDArray[np.int64]) -> None:
+        """Append `symbols`, each coded with the latent table whose number stands in `tables`.
+
+        Both are flat; symbols lie in -(2^31 - 1)..2^31 - 1.
+        """
+        encode = self._coder.encode
+        # constriction takes no array of models; one call per symbol is fast enough.
+        for symbol, number in zip(symbols.tolist(), tables.tolist(), strict=True):
+            model, reach = _latent_model(number)
+            if -reach <= symbol <= reach:
+                encode(symbol + reach, model)
+            else:
+                encode(2 * reach + 1, model)
+                self._put_escape(abs(symbol) - reach, symbol < 0)
+
+    def put_bit(self, bit: bool) -> None:
+        """Append one plain bit."""
+        self._coder.encode(int(bit), _coin())
+
     def _put_escape(self, excess: int, negative: bool) -> None:
         """Exp-Golomb code of `excess` >= 1 (ones, a zero, the bits below the leading 1), sign."""
         length = excess.bit_length() - 1
@@ -79,16 +108,21 @@ class SymbolDecoder:
         words = np.frombuffer(data + bytes(-len(data) % 4), dtype="<u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
-    def _decode(self, model: Any, count: int) -> Integers:
+    @contextmanager
+    def _boundary(self) -> Iterator[None]:
         try:
-            decoded: Integers = self._coder.decode(model, count)
-        # constriction raises AssertionError, or a Rust panic that is no Exception.
-        except (KeyboardInterrupt, MemoryError):
+            yield
+        except (KeyboardInterrupt, MemoryError, CorruptError):
             raise
+        # constriction raises AssertionError, or a Rust panic that is no Exception.
         except BaseException as error:
             raise CorruptError(
                 f"{self._what}: symbols do not decode; the file is damaged"
             ) from error
+
+    def _decode(self, model: Any, count: int) -> Integers:
+        with self._boundary():
+            decoded: Integers = self._coder.decode(model, count)
         return decoded
 
     def get(self, count: int, table_index: int) -> Integers:
@@ -98,6 +132,21 @@ class SymbolDecoder:
         for position in np.flatnonzero(symbols == reach + 1):
             symbols[position] = self._get_escape(reach)
         return symbols.astype(np.int32)
+
+    def get_latents(self, tables: NDArray[np.int64]) -> Integers:
+        """The next symbols, each coded with the latent table whose number stands in `tables`."""
+        symbols = []
+        with self._boundary():
+            decode = self._coder.decode
+            for number in tables.tolist():
+                model, reach = _latent_model(number)
+                symbol = decode(model) - reach
+                symbols.append(symbol if symbol <= reach else self._get_escape(reach))
+        return np.array(symbols, np.int32)
+
+    def get_bit(self) -> bool:
+        """The next plain bit."""
+        return bool(self._bit())
 
     def _get_escape(self, reach: int) -> int:
         length = 0

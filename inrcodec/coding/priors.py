@@ -23,8 +23,10 @@ MAX_REACH = 2047
 SUBPOINTS = 4
 """A Gaussian bin is the sum of the density at this many evenly spaced points."""
 
-_BITS = 96
-_ONE = 1 << _BITS
+BITS = 96
+"""Fixed-point numbers have this many bits after the point."""
+
+ONE = 1 << BITS
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,14 @@ def table(index: int) -> Table:
     make = _gaussian if SHAPES[shape] == "gaussian" else _laplace
     reach = min(MAX_REACH, 2 + isqrt(isqrt(1 << scale)) * (5 if make is _gaussian else 8) // 8)
     half, tail = make(scale, reach)
-    weights = [*half[:0:-1], *half, tail]
-    # Every frequency is at least 1, so that every symbol can be coded; the centre takes the rest.
+    return normalised(reach, [*half[:0:-1], *half, tail])
+
+
+def normalised(reach: int, weights: list[int]) -> Table:
+    """Table of frequencies as nearly proportional to `weights` as coding allows.
+
+    Every frequency is at least 1, so that every symbol can be coded; the centre takes the rest.
+    """
     spare = (1 << PRECISION) - len(weights)
     total = sum(weights)
     frequencies = [1 + weight * spare // total for weight in weights]
@@ -53,20 +61,21 @@ def table(index: int) -> Table:
     return Table(reach, tuple(frequencies))
 
 
-def _multiply(a: int, b: int) -> int:
-    return (a * b) >> _BITS
+def multiply(a: int, b: int) -> int:
+    """Product of two fixed-point numbers, rounded down."""
+    return (a * b) >> BITS
 
 
-def _exp_minus(x: int) -> int:
+def exp_minus(x: int) -> int:
     """exp(-x) of a fixed-point x >= 0: Taylor series of x / 16, squared four times."""
     x >>= 4
-    term, total, order = _ONE, 0, 0
+    term, total, order = ONE, 0, 0
     while term:
         total += -term if order & 1 else term
         order += 1
-        term = _multiply(term, x) // order
+        term = multiply(term, x) // order
     for _ in range(4):
-        total = _multiply(total, total)
+        total = multiply(total, total)
     return total
 
 
@@ -77,13 +86,13 @@ def _gaussian(scale: int, reach: int) -> tuple[list[int], int]:
     itself changes by a constant factor.
     """
     # exponent of the first point: 1 / (2 sigma^2 (2 SUBPOINTS)^2) = 2^(-1 - scale/2)
-    exponent = isqrt(1 << (2 * _BITS - scale)) >> 1
-    density, ratio = _exp_minus(exponent), _exp_minus(8 * exponent)
+    exponent = isqrt(1 << (2 * BITS - scale)) >> 1
+    density, ratio = exp_minus(exponent), exp_minus(8 * exponent)
     change = ratio
     points = []
     for _ in range(SUBPOINTS * reach + SUBPOINTS // 2):
         points.append(density)
-        density, ratio = _multiply(density, ratio), _multiply(ratio, change)
+        density, ratio = multiply(density, ratio), multiply(ratio, change)
     first = SUBPOINTS // 2
     centre = 2 * sum(points[:first])
     bins = [sum(points[i : i + SUBPOINTS]) for i in range(first, len(points), SUBPOINTS)]
@@ -93,12 +102,12 @@ def _gaussian(scale: int, reach: int) -> tuple[list[int], int]:
 def _laplace(scale: int, reach: int) -> tuple[list[int], int]:
     """Weights of the symbols 0..reach and of the escape, from the closed form of the bins."""
     # 1 / (2 b) = sqrt(2) / (2 sigma) = sqrt(32) 2^(-scale/4)
-    fourth_root = isqrt(isqrt(1 << (4 * _BITS - scale)))
-    half = _exp_minus(_multiply(isqrt(32 << (2 * _BITS)), fourth_root))
-    decay = _multiply(half, half)
-    edge, bins = half, [2 * (_ONE - half)]
+    fourth_root = isqrt(isqrt(1 << (4 * BITS - scale)))
+    half = exp_minus(multiply(isqrt(32 << (2 * BITS)), fourth_root))
+    decay = multiply(half, half)
+    edge, bins = half, [2 * (ONE - half)]
     for _ in range(reach):
-        following = _multiply(edge, decay)
+        following = multiply(edge, decay)
         bins.append(edge - following)
         edge = following
     return bins, 2 * edge

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.coding.starts import start_values
 from inrcodec.fields.field import Field, FieldSpec
 
 STEPS = 128
@@ -53,17 +54,14 @@ def quantize(field: Field, recipes: Sequence[TensorRecipe]) -> dict[str, NDArray
 def dequantize(
     spec: FieldSpec, symbols: Mapping[str, NDArray[np.int32]], recipes: Sequence[TensorRecipe]
 ) -> Field:
-    """The field that `symbols` stand for. Bit-identical everywhere.
+    """The field that `symbols` stand for, without its latents. Bit-identical everywhere.
 
-    A symbol times a step needs at most 32 + 16 bits and is exact in float64; the one rounding, to
-    float32, is IEEE 754's.
+    A symbol times a step needs at most 32 + 16 bits and is exact in float64; the roundings, of the
+    sum with the start and to float32, are IEEE 754's.
     """
-    return Field(
-        spec,
-        {
-            tensor.name: (symbols[tensor.name] * np.float64(step_size(recipe.step))).astype(
-                np.float32
-            )
-            for tensor, recipe in zip(spec.tensors(), recipes, strict=True)
-        },
-    )
+    starts = start_values(spec)
+    parameters = {}
+    for tensor, recipe in zip(spec.tensors(), recipes, strict=True):
+        values = symbols[tensor.name] * np.float64(step_size(recipe.step)) + starts[tensor.name]
+        parameters[tensor.name] = values.astype(np.float32)
+    return Field(spec, parameters)

@@ -18,32 +18,80 @@ from inrcodec.fields.field import FieldSpec
 Symbols = Mapping[str, NDArray[np.int32]]
 
 FIRST_STEP, FIRST_SCALE = 72, 20
-"""What the first recipe of each role is predicted to be; later ones are predicted by the last."""
+"""What the first recipe of each role is predicted to be, where EXPECTED does not say more."""
+
+EXPECTED = {
+    "context": (75, 96),
+    "context_bias": (75, 96),
+    "upsampling": (56, 91),
+    "synthesis": (69, 92),
+    "synthesis_bias": (66, 91),
+    "residual": (61, 91),
+    "residual_bias": (55, 99),
+}
+"""First step of a role, and the sum of its step and scale indices: an array that is spread twice
+as wide has a sum that is 4 more."""
 
 DELTA_TABLE = SHAPES.index("laplace") * SCALES + 14
 """Differences of step and scale indices to their prediction: standard deviation 1.4."""
 
+STEP_TABLE = SHAPES.index("laplace") * SCALES + 20
+"""Differences of step indices where EXPECTED predicts them: standard deviation 4."""
+
 SWITCH_TABLE = SHAPES.index("gaussian") * SCALES + 6
 """Difference of the shape index to its prediction: 0 with probability 0.85."""
 
-_FIRST = TensorRecipe(FIRST_STEP, FIRST_SCALE)
+
+class _Recipes:
+    """Codes the recipes of one track: each is predicted by the last one of its role."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, TensorRecipe] = {}
+
+    def predicted(self, role: str) -> tuple[int, int, int, int]:
+        """Step, scale, shape, and the table for the difference of the step.
+
+        Where EXPECTED has the role, the scale is for a step as predicted; another step moves it.
+        """
+        last = self._last.get(role)
+        if last is None and role in EXPECTED:
+            step, total = EXPECTED[role]
+            return step, total - step, 0, STEP_TABLE
+        shape, scale = divmod(FIRST_SCALE if last is None else last.table, SCALES)
+        step = FIRST_STEP if last is None else last.step
+        return step, scale, shape, STEP_TABLE if role in EXPECTED else DELTA_TABLE
+
+    def put(self, encoder: SymbolEncoder, role: str, recipe: TensorRecipe) -> None:
+        step, scale, shape, table_index = self.predicted(role)
+        own_shape, own_scale = divmod(recipe.table, SCALES)
+        encoder.put(_symbol(recipe.step - step), table_index)
+        if role in EXPECTED:
+            scale -= recipe.step - step
+        encoder.put(_symbol(own_scale - scale), DELTA_TABLE)
+        encoder.put(_symbol(own_shape - shape), SWITCH_TABLE)
+        self._last[role] = recipe
+
+    def get(self, decoder: SymbolDecoder, role: str) -> TensorRecipe | None:
+        """The next recipe; None for an impossible one."""
+        step, scale, shape, table_index = self.predicted(role)
+        change = int(decoder.get(1, table_index)[0])
+        step += change
+        if role in EXPECTED:
+            scale -= change
+        scale += int(decoder.get(1, DELTA_TABLE)[0])
+        shape += int(decoder.get(1, SWITCH_TABLE)[0])
+        if not (0 <= step < STEPS and 0 <= scale < SCALES and 0 <= shape < len(SHAPES)):
+            return None
+        self._last[role] = TensorRecipe(step, shape * SCALES + scale)
+        return self._last[role]
 
 
 def pack_weights(spec: FieldSpec, symbols: Symbols, recipes: Sequence[TensorRecipe]) -> bytes:
     """Number of symbols, then one range-coded run: each array's recipe, then its symbols."""
-    encoder = SymbolEncoder()
-    last: dict[str, TensorRecipe] = {}
+    encoder, coded = SymbolEncoder(), _Recipes()
     for tensor, recipe in zip(spec.tensors(), recipes, strict=True):
-        predicted = last.get(tensor.role, _FIRST)
-        (shape, scale), (old_shape, old_scale) = (
-            divmod(recipe.table, SCALES),
-            divmod(predicted.table, SCALES),
-        )
-        encoder.put(_symbol(recipe.step - predicted.step), DELTA_TABLE)
-        encoder.put(_symbol(scale - old_scale), DELTA_TABLE)
-        encoder.put(_symbol(shape - old_shape), SWITCH_TABLE)
+        coded.put(encoder, tensor.role, recipe)
         encoder.put(symbols[tensor.name].ravel(), recipe.table)
-        last[tensor.role] = recipe
     return primitives.varint(spec.parameter_count) + encoder.finish()
 
 
@@ -59,20 +107,13 @@ def unpack_weights(
     if count != spec.parameter_count:
         raise CorruptError(f"{what}: {count} symbols for {spec.parameter_count} parameters")
     decoder = SymbolDecoder(payload[reader.offset :], what)
-    symbols, recipes = {}, []
-    last: dict[str, TensorRecipe] = {}
+    symbols, recipes, coded = {}, [], _Recipes()
     for tensor in spec.tensors():
-        predicted = last.get(tensor.role, _FIRST)
-        old_shape, old_scale = divmod(predicted.table, SCALES)
-        step = predicted.step + int(decoder.get(1, DELTA_TABLE)[0])
-        scale = old_scale + int(decoder.get(1, DELTA_TABLE)[0])
-        shape = old_shape + int(decoder.get(1, SWITCH_TABLE)[0])
-        if not (0 <= step < STEPS and 0 <= scale < SCALES and 0 <= shape < len(SHAPES)):
+        recipe = coded.get(decoder, tensor.role)
+        if recipe is None:
             raise CorruptError(f"{what}: impossible recipe for {tensor.name}; the file is damaged")
-        last[tensor.role] = TensorRecipe(step, shape * SCALES + scale)
-        recipes.append(last[tensor.role])
-        coded = decoder.get(tensor.size, last[tensor.role].table)
-        symbols[tensor.name] = coded.reshape(tensor.shape)
+        recipes.append(recipe)
+        symbols[tensor.name] = decoder.get(tensor.size, recipe.table).reshape(tensor.shape)
     decoder.finish()
     return symbols, tuple(recipes)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import linear
 
-from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.stacks import named
 
 BLOCK = 1200
@@ -31,7 +31,7 @@ def row_blocks(rows: int, columns: int) -> list[slice]:
 
 
 def layer_curvatures(
-    spec: FieldSpec,
+    spec: SirenSpec,
     layers: Sequence[Tensor],
     index: int,
     coordinates: Tensor,

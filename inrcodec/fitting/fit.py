@@ -1,4 +1,4 @@
-"""Joins a Signal's Samples and a FieldSpec in a Field of floats: the descent and its guards."""
+"""Joins a Signal's Samples and a SirenSpec in a Field of floats: the descent and its guards."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from inrcodec.fields.field import FieldSpec
-from inrcodec.fields.siren import OUTPUT_CENTRE
+from inrcodec.fields.siren import OUTPUT_CENTRE, SirenSpec
 from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Preset
@@ -50,13 +49,13 @@ class Descent:
             self.best, self.best_psnr = [s.detach().clone() for s in self.stacks], psnr
 
 
-def evaluate(spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
+def evaluate(spec: SirenSpec, layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
     """Values of the field whose [weight | bias] matrices are `layers`."""
     values: Tensor = spec.evaluate(named(layers), coordinates, linear, torch.sin)
     return values
 
 
-def measure(spec: FieldSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor) -> float:
+def measure(spec: SirenSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor) -> float:
     """PSNR in dB at some positions, before rounding to the samples' type."""
 
     def error(part: Tensor) -> float:
@@ -68,7 +67,7 @@ def measure(spec: FieldSpec, layers: Sequence[Tensor], samples: Samples, indices
 
 
 def fit(
-    spec: FieldSpec,
+    spec: SirenSpec,
     samples: Samples,
     preset: Preset,
     seed: int,
@@ -100,7 +99,7 @@ def fit(
 
 
 def _descend(
-    spec: FieldSpec,
+    spec: SirenSpec,
     samples: Samples,
     preset: Preset,
     descent: Descent,

@@ -56,8 +56,8 @@ class _State:
     def __init__(self, gradient: Tensor) -> None:
         self.left = gradient @ gradient.mT
         self.right = gradient.mT @ gradient
-        self.left_basis = torch.linalg.eigh(self.left)[1]
-        self.right_basis = torch.linalg.eigh(self.right)[1]
+        self.left_basis = _eigenbasis(self.left)
+        self.right_basis = _eigenbasis(self.right)
         self.mean = torch.zeros_like(gradient)
         self.square = torch.zeros_like(gradient)
 
@@ -84,6 +84,14 @@ class _State:
         self.square = self.square.gather(-2, order[..., :, None].expand_as(self.square))
         self.right_basis, order = _turned(self.right, self.right_basis)
         self.square = self.square.gather(-1, order[..., None, :].expand_as(self.square))
+
+
+def _eigenbasis(moment: Tensor) -> Tensor:
+    # In float32 some matrices of rank one have eigenvectors that are not numbers.
+    basis: Tensor = torch.linalg.eigh(moment.double())[1].to(moment.dtype)
+    if bool(basis.isfinite().all()):
+        return basis
+    return torch.eye(moment.shape[-1], device=moment.device).expand_as(moment).contiguous()
 
 
 def _turned(moment: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

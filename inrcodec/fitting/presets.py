@@ -27,6 +27,34 @@ class Preset:
     first_scale: float = 0.75
 
 
+@dataclass(frozen=True)
+class PyramidPreset:
+    """How long and how a pyramid is fitted, and the networks it gets.
+
+    `rate` and `latent_rate` are the peaks of the cosine schedules of networks (SOAP) and latents
+    (Adam, in units of one latent). Temperature of soft-rounding and width of the noise fall from
+    the first to the second number. The last `hard_share` of the steps fits the networks alone, at
+    `hard_rate`, to rounded latents; `tuning_steps` follow each rounded layer. `spread` is how far
+    parameters are expected to move in a fit, and `stay` how much their bits count meanwhile.
+    """
+
+    steps: int
+    tuning_steps: int = 10
+    spread: float = 0.1
+    stay: float = 1.0
+    contexts: tuple[int, ...] = (12, 12)
+    synthesis: tuple[int, ...] = (24,)
+    residuals: int = 2
+    rate: float = 1e-2
+    latent_rate: float = 0.24
+    betas: tuple[float, float] = (0.8, 0.95)
+    temperature: tuple[float, float] = (0.35, 0.08)
+    noise: tuple[float, float] = (0.22, 0.15)
+    clip: float = 0.05
+    hard_share: float = 0.05
+    hard_rate: float = 1e-3
+
+
 DEFAULT_EFFORT = 5
 
 DEFAULT_QUALITY = 50.0
@@ -42,17 +70,42 @@ EFFORT = {
     8: Preset(steps=30000, rounding_steps=400),
     9: Preset(steps=80000, rounding_steps=800),
 }
-"""Effort 1..9; each needs about twice the time of the one before."""
+"""Effort 1..9 for `siren`; each needs about twice the time of the one before."""
+
+PYRAMID_EFFORT = {
+    1: PyramidPreset(steps=60, tuning_steps=2),
+    2: PyramidPreset(steps=120, tuning_steps=4),
+    3: PyramidPreset(steps=220, tuning_steps=6),
+    4: PyramidPreset(steps=350, tuning_steps=8),
+    5: PyramidPreset(steps=500, tuning_steps=10),
+    6: PyramidPreset(steps=1000, tuning_steps=15),
+    7: PyramidPreset(steps=1800, tuning_steps=20),
+    8: PyramidPreset(steps=4000, tuning_steps=30, contexts=(16, 16), synthesis=(32,)),
+    9: PyramidPreset(steps=9500, tuning_steps=40, contexts=(20, 20), synthesis=(48,)),
+}
+"""Effort 1..9 for `pyramid`."""
+
+
+KINDS = ("pyramid", "siren")
+
+MAX_HIDDEN_LAYERS, MAX_UNITS = 3, 64
+"""Of the networks of a pyramid, for its fit."""
+
+_SIREN_NET = re.compile(r"(\d{1,2})x(\d{1,4})")
+_PYRAMID_NET = re.compile(r"((?:\d{1,3}-)*\d{1,3}|)/((?:\d{1,3}-)*\d{1,3}|)/([0-2])")
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything a user can ask of the encoder. At most one of the four targets may be given.
 
-    `quality` 0..100 sets a rate that doubles every 20; `bpp` is bits per position of the whole
-    file; `target_size` is its bytes, never exceeded; `psnr` is in dB on the samples' own type.
-    `net` is sine layers x width; `steps` and `rate_weight` (lambda) override the preset's steps and
-    the step sizes. `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
+    `quality` 0..100 sets what a bit has to be worth (`pyramid`: lambda halves every 12.5) or a rate
+    (`siren`: it doubles every 20); `bpp` is bits per position of the whole file; `target_size` is
+    its bytes, never exceeded; `psnr` is in dB on the samples' own type. `kind` is `pyramid`
+    (default) or `siren`. `net` is sine layers x width, as in 10x28, and implies `siren`; or, for
+    `pyramid`, widths of the hidden layers of contexts and of synthesis and the number of residual
+    convolutions, as in 12-12/24/2. `steps` and `rate_weight` (lambda) override the preset's steps
+    and the target. `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -63,7 +116,7 @@ class Settings:
     max_time: float | None = None
     seed: int = 0
     device: str = "auto"
-    kind: str = "siren"
+    kind: str | None = None
     net: str | None = None
     omega_0: float = 30.0
     steps: int | None = None
@@ -89,23 +142,65 @@ class Settings:
         _within("rate_weight", self.rate_weight, 1e-9, 1e3)
         _within("omega_0", self.omega_0, 1 / 16, 1e4)
         _within("seed", self.seed, 0, 2**63 - 1)
-        if self.kind != "siren":
-            raise UsageError(f"kind {self.kind!r}: only siren is known")
+        if self.kind not in (None, *KINDS):
+            raise UsageError(f"kind {self.kind!r}: {' or '.join(KINDS)} is needed")
         if self.net is not None:
-            self.layers()
+            if self.chosen_kind == "siren":
+                self.layers()
+            else:
+                self.pyramid_preset()
+
+    @property
+    def chosen_kind(self) -> str:
+        """The kind asked for, by name or by the form of `net`."""
+        if self.kind is not None:
+            return self.kind
+        return "siren" if _SIREN_NET.fullmatch(self.net or "") else "pyramid"
+
+    @property
+    def asked_quality(self) -> float:
+        """The quality asked for, else the usual one."""
+        return DEFAULT_QUALITY if self.quality is None else self.quality
 
     def layers(self) -> tuple[int, int]:
-        """Depth and width that `net` names."""
-        found = re.fullmatch(r"(\d{1,2})x(\d{1,4})", self.net or "")
+        """Depth and width that the `net` of a siren names."""
+        found = _SIREN_NET.fullmatch(self.net or "")
         depth, width = (int(part) for part in found.groups()) if found else (0, 0)
         if not (1 <= depth <= DEFAULT_LIMITS.depth and 1 <= width <= DEFAULT_LIMITS.width):
             raise UsageError(f"net {self.net!r}: sine layers x width is needed, as in 10x28")
         return depth, width
 
     def preset(self) -> Preset:
-        """The effort's preset with the overrides applied."""
+        """The effort's preset of a siren with the overrides applied."""
         preset = EFFORT[self.effort]
         return preset if self.steps is None else replace(preset, steps=self.steps)
+
+    def pyramid_preset(self) -> PyramidPreset:
+        """The effort's preset of a pyramid with the overrides applied."""
+        preset = PYRAMID_EFFORT[self.effort]
+        if self.steps is not None:
+            preset = replace(preset, steps=self.steps)
+        if self.net is None:
+            return preset
+        found = _PYRAMID_NET.fullmatch(self.net)
+        if not found:
+            raise UsageError(
+                f"net {self.net!r}: contexts/synthesis/residuals is needed, as in 12-12/24/2"
+            )
+        contexts, synthesis = (
+            tuple(int(width) for width in part.split("-") if width) for part in found.groups()[:2]
+        )
+        widest = max([*contexts, *synthesis, 1])
+        if (
+            max(len(contexts), len(synthesis)) > MAX_HIDDEN_LAYERS
+            or 0 in (*contexts, *synthesis)
+            or widest > MAX_UNITS
+        ):
+            raise UsageError(
+                f"net {self.net!r}: up to {MAX_HIDDEN_LAYERS} layers of up to {MAX_UNITS} units"
+            )
+        residuals = int(found.group(3))
+        return replace(preset, contexts=contexts, synthesis=synthesis, residuals=residuals)
 
     def budget_bytes(self, positions: int) -> float:
         """Bytes the whole file may have; infinite where a PSNR or only a network is asked."""
@@ -115,8 +210,9 @@ class Settings:
             return self.bpp * positions / 8
         if self.psnr is not None or (self.net is not None and self.quality is None):
             return math.inf
-        quality = DEFAULT_QUALITY if self.quality is None else self.quality
-        return 0.03 * 2 ** (quality / 20) * positions / 8
+        if self.chosen_kind == "pyramid":
+            return math.inf
+        return 0.03 * 2 ** (self.asked_quality / 20) * positions / 8
 
     def hard_limit(self, positions: int) -> int | None:
         """Bytes the file must not exceed, where a size or a rate was asked."""

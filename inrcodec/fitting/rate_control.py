@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,8 @@ import torch
 
 from inrcodec.coding.quantize import dequantize
 from inrcodec.coding.weights import pack_weights
-from inrcodec.errors import TargetMissedError, UsageError
-from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.errors import TargetMissedError
+from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.architecture import (
     BITS_PER_PARAMETER,
     architecture,
@@ -20,25 +20,18 @@ from inrcodec.fitting.architecture import (
     least_sine_bits,
 )
 from inrcodec.fitting.fit import Descent, fit, measure
-from inrcodec.fitting.presets import Preset, Settings
+from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.samples import Samples
-from inrcodec.fitting.schedule import Budget, Progress, quiet
+from inrcodec.fitting.schedule import Budget, Progress
 from inrcodec.fitting.stacks import layers_of
-from inrcodec.fitting.workers import working
-from inrcodec.signal import Signal
+from inrcodec.fitting.tracks import FittedTrack
 
 DB_PER_DOUBLING = 2.0
 """PSNR that twice the parameters bring, as on Kodak for COIN's five networks."""
 
 PSNR_TOLERANCE = 0.05
 """How far under the asked PSNR, in dB, a field still counts as meeting it."""
-
-ALPHA_SHARE = 0.15
-"""Part of the bits, and of a time limit, that an alpha channel gets."""
-
-HURRIED_FIT_STEPS = 50
-"""Steps for the tracks that follow an interrupt."""
 
 MAX_FITS = 4
 """Networks fitted at most, to find one for a PSNR."""
@@ -65,73 +58,6 @@ class Goal:
         """The network asked for, else the one that fills `bits`."""
         chosen = self.spec or architecture(bits, inputs, outputs)
         return replace(chosen, omega_0=self.omega_0)
-
-
-@dataclass(frozen=True)
-class FittedTrack:
-    """An architecture, the symbols of its parameters, and how they came to be.
-
-    `float_psnr` is that of the fit before rounding, in dB, over all positions.
-    """
-
-    spec: SirenSpec
-    quantised: Quantised
-    steps: int
-    float_psnr: float
-
-
-def fit_signal(
-    parts: Sequence[Signal],
-    settings: Settings,
-    fixed_bytes: int,
-    budget: Budget,
-    progress: Progress = quiet,
-) -> list[FittedTrack]:
-    """Fit every part of a signal so that the file, `fixed_bytes` of it given, meets the target."""
-    device = chosen_device(settings.device)
-    with working(device) as workers:
-        samples = [Samples(part, device, settings.seed, workers) for part in parts]
-        return _fit_parts(parts, samples, settings, fixed_bytes, budget, progress)
-
-
-def _fit_parts(
-    parts: Sequence[Signal],
-    samples: Sequence[Samples],
-    settings: Settings,
-    fixed_bytes: int,
-    budget: Budget,
-    progress: Progress,
-) -> list[FittedTrack]:
-    preset = settings.preset()
-    bits = 8 * (settings.budget_bytes(parts[0].info.positions) - fixed_bytes)
-    fitted = []
-    for index, (part, own_samples) in enumerate(zip(parts, samples, strict=True)):
-        axes, channels = len(part.info.axes), len(part.info.channels)
-        share = 1.0 if len(parts) == 1 else ALPHA_SHARE if index else 1 - ALPHA_SHARE
-        omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
-        spec = None
-        if settings.net is not None:
-            spec = SirenSpec(axes, channels, *settings.layers(), omega_0)
-        goal = Goal(max(bits * share, 0.0), settings.psnr, settings.rate_weight, spec, omega_0)
-        own = budget.part(share)
-        if budget.interrupted:
-            preset = replace(preset, steps=min(preset.steps, HURRIED_FIT_STEPS))
-            own.interrupted = True
-        fitted.append(fit_track(own_samples, axes, goal, preset, settings.seed, own, progress))
-        budget.interrupted |= own.interrupted
-    return fitted
-
-
-def chosen_device(name: str) -> str:
-    """A torch device for `auto`, `cpu` or `cuda`; UsageError if it is not there."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"device {name!r} cannot be used: {first}") from error
-    return name
 
 
 def fit_track(

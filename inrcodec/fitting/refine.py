@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.coding.quantize import TensorRecipe
-from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.fit import evaluate
 from inrcodec.fitting.objective import squared_error
 from inrcodec.fitting.optimiser import Soap
@@ -57,7 +57,7 @@ class Quantised:
 
 
 def round_field(
-    spec: FieldSpec,
+    spec: SirenSpec,
     layers: Sequence[Tensor],
     samples: Samples,
     preset: Preset,
@@ -102,7 +102,7 @@ def round_field(
 
 
 def _tune(
-    spec: FieldSpec,
+    spec: SirenSpec,
     layers: Sequence[Tensor],
     frozen: int,
     samples: Samples,

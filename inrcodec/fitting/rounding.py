@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inrcodec.coding.quantize import TensorRecipe, step_index, step_size
 from inrcodec.coding.weights import best_table, code_length
-from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_blocks
 from inrcodec.fitting.workers import Workers
 
@@ -56,7 +56,7 @@ class RoundedLayer:
 
 
 def sensitivities(
-    spec: FieldSpec, layers: Sequence[Tensor], coordinates: Tensor, workers: Workers
+    spec: SirenSpec, layers: Sequence[Tensor], coordinates: Tensor, workers: Workers
 ) -> list[Sensitivity]:
     """Of every layer, when the parameters rounded later in the same layer are free to adapt."""
 
@@ -114,7 +114,7 @@ def _step(sensitivity: float, scale: float) -> float:
 
 
 def round_layer(
-    spec: FieldSpec,
+    spec: SirenSpec,
     layers: Sequence[Tensor],
     index: int,
     coordinates: Tensor,

@@ -6,6 +6,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 Progress = Callable[[str, float, float], None]
 """Called with the stage, the share of it that is done, and the PSNR in dB so far."""
@@ -33,6 +36,17 @@ class Budget:
     def elapsed(self) -> float:
         """Share of the time limit that has passed; 0 without one."""
         return (time.monotonic() - self.started) / self.seconds if self.seconds else 0.0
+
+
+def finished(work: Callable[[], Result], budget: Budget) -> Result:
+    """The result of work without which all would be lost: a first interrupt begins it anew."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        if budget.interrupted:
+            raise
+        budget.interrupted = True
+        return work()
 
 
 def cosine(share: float, floor: float = 0.0) -> float:

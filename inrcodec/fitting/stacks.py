@@ -1,4 +1,4 @@
-"""Joins a FieldSpec's arrays with stacks of equal [weight | bias] matrices that torch can batch."""
+"""Joins a SirenSpec's arrays with stacks of equal [weight | bias] matrices that torch can batch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.siren import SirenSpec
 
 Stacks = list[Tensor]
 """One tensor `[layers, outputs, inputs + 1]` per run of layers of equal shape."""
 
 
-def initial_stacks(spec: FieldSpec, generator: torch.Generator, first_scale: float) -> Stacks:
+def initial_stacks(spec: SirenSpec, generator: torch.Generator, first_scale: float) -> Stacks:
     """Random start: SIREN's (Sitzmann et al. 2020, section 3.2), the first layer's weights times
     `first_scale`.
     """

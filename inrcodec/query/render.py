@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
-from inrcodec.errors import LimitError, UsageError
+from inrcodec.errors import LimitError
 from inrcodec.fields.field import Field
-from inrcodec.query.kernels import native, reference
+from inrcodec.query.evaluator import Evaluator, evaluator
 from inrcodec.query.kernels.reference import Floats
+from inrcodec.query.lattice import Window, checked_points, fine_window
 from inrcodec.signal import SignalInfo
-
-Window = Sequence[tuple[int, int]]
-"""Start and stop on every lattice axis, as in a slice."""
 
 Samples = NDArray[np.generic]
 
-SLAB = 2**15
-"""Positions per call of a native kernel: what is made of their values stays in the cache."""
-
-SLAB_MACS = 2**32
-"""Multiply-accumulates per call of a native kernel, which hears no Ctrl-C meanwhile."""
-
-
-def lattice_coordinates(
-    info: SignalInfo, size: Sequence[int], axis: int, index: NDArray[np.generic]
-) -> NDArray[np.float64]:
-    """Field coordinate of sample `index` when `axis` is resampled to `size[axis]` samples.
-
-    Samples are cells of equal width that tile the extent of the signal, each asked at its centre;
-    the longest native axis spans -1..1 and the others keep its scale.
-    """
-    cells = size[axis]
-    aspect = info.lattice[axis] / max(info.lattice)
-    centre: NDArray[np.float64] = (2 * np.asarray(index, np.float64) + 1 - cells) / cells * aspect
-    return centre
+BAND = 2**18
+"""Positions whose means are taken at once."""
 
 
 def render(
@@ -57,110 +37,82 @@ def render(
     """
     coarse = tuple(info.lattice if size is None else size)
     window = [(0, cells) for cells in coarse] if window is None else window
-    size, window = fine_window(info, coarse, window)
-    factors = [fine // cells for fine, cells in zip(size, coarse, strict=True)]
-    check_work([field], size, window, limits)
-    if math.prod(factors) == 1:
-        out = np.empty([*(stop - start for start, stop in window), field.spec.outputs], info.dtype)
-        _fill(out, lambda values: to_samples(values, info), field, info, size, window)
+    fine, inner = fine_window(info, coarse, window)
+    asked = evaluator(field, info)
+    check_work([asked], fine, inner, limits)
+    out = np.empty([*(stop - start for start, stop in window), field.spec.outputs], info.dtype)
+    factors = [whole // cells for whole, cells in zip(fine, coarse, strict=True)]
+    if out.size == 0:
         return out
-    fine = np.empty([*(stop - start for start, stop in window), field.spec.outputs], np.float32)
-    _fill(fine, lambda values: values, field, info, size, window)
-    return to_samples(_mean_of_cells(fine, factors), info)
+    if math.prod(factors) == 1:
+        asked.fill(out, lambda values: to_samples(values, info), fine, inner)
+    else:
+        _fill_with_means(out, asked, info, fine, window, factors)
+    return out
 
 
-def _fill(
+def _fill_with_means(
     out: Samples,
-    convert: Callable[[Floats], Samples],
-    field: Field,
+    asked: Evaluator,
     info: SignalInfo,
     size: Sequence[int],
     window: Window,
+    factors: Sequence[int],
 ) -> None:
-    """Write the window's field values, converted, to `out`."""
-    if any(start == stop for start, stop in window):
-        return
-    # No lattice reaches beyond 1 on any axis: the kernel is the same for every window.
-    net = native.network(field, farthest=1.0)
-    if net is None:
-        for place, values in _tiles(field, info, size, window):
-            out[place] = convert(values)
-        return
-    axes = [
-        lattice_coordinates(info, size, axis, np.arange(start, stop)).astype(np.float32)
-        for axis, (start, stop) in enumerate(window)
-    ]
-    rows = out.reshape(-1, field.spec.outputs)
-    step = max(reference.CHUNK, min(SLAB, SLAB_MACS // field.spec.macs_per_sample))
-    for start in range(0, len(rows), step):
-        stop = min(start + step, len(rows))
-        rows[start:stop] = convert(native.on_lattice(net, axes, start, stop))
+    """Write samples of a window that are means over the cells of `factors` positions of `size`.
 
-
-def tile_shape(size: Sequence[int]) -> tuple[int, ...]:
-    """Edges of the tiles of a lattice: at most CHUNK positions, as cubic as the lattice allows."""
-    edges, room = [1] * len(size), reference.CHUNK
-    for left, axis in enumerate(sorted(range(len(size)), key=lambda axis: size[axis])):
-        edges[axis] = min(size[axis], round(room ** (1 / (len(size) - left))))
-        room //= edges[axis]
-    return tuple(edges)
-
-
-def _tiles(
-    field: Field, info: SignalInfo, size: Sequence[int], window: Window
-) -> Iterator[tuple[tuple[slice, ...], Floats]]:
-    """Field values of the window in pieces, each with its place in the window.
-
-    Tiles lie on a fixed grid and are always computed whole, in arrays of one shape, so that a
-    sample never depends on which window asked for it.
+    In bands of rows (of axis 0), and if need be in bands of the rows of one cell: whatever the
+    bands, the same sums in the same order.
     """
-    edges = tile_shape(size)
-    starts = [
-        range(start - start % edge, stop, edge)
-        for (start, stop), edge in zip(window, edges, strict=True)
-    ]
-    for corner in itertools.product(*starts):
-        yield _tile(field, info, size, window, corner, edges)
+    inner = [(start * k, stop * k) for (start, stop), k in zip(window, factors, strict=True)]
+    row = math.prod(stop - start for start, stop in inner[1:])
+    rows = max(1, BAND // (factors[0] * row))
+    for first in range(*window[0], rows):
+        last = min(first + rows, window[0][1])
+        total = np.zeros([last - first, *out.shape[1:]], np.float64)
+        step = factors[0] * rows if rows > 1 else max(1, min(factors[0], BAND // row))
+        for low in range(first * factors[0], last * factors[0], step):
+            high = min(low + step, last * factors[0])
+            band = [(low, high), *inner[1:]]
+            values = np.empty([stop - start for start, stop in band] + [out.shape[-1]], np.float32)
+            asked.fill(values, lambda values: values, size, band)
+            _add_cells(total, values, [min(factors[0], high - low), *factors[1:]])
+        mean = (total / math.prod(factors)).astype(np.float32)
+        out[first - window[0][0] : last - window[0][0]] = to_samples(mean, info)
 
 
-def _tile(
-    field: Field,
-    info: SignalInfo,
-    size: Sequence[int],
-    window: Window,
-    corner: Sequence[int],
-    edges: Sequence[int],
-) -> tuple[tuple[slice, ...], Floats]:
-    along = [
-        lattice_coordinates(info, size, axis, np.arange(first, first + edge))
-        for axis, (first, edge) in enumerate(zip(corner, edges, strict=True))
-    ]
-    grid = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1)
-    values = reference.evaluate(field, grid.reshape(-1, len(size)).astype(np.float32))
-    source, target = [], []
-    for first, edge, (start, stop) in zip(corner, edges, window, strict=True):
-        low, high = max(first, start), min(first + edge, stop)
-        source.append(slice(low - first, high - first))
-        target.append(slice(low - start, high - start))
-    return tuple(target), values.reshape(*grid.shape[:-1], -1)[tuple(source)]
+def _add_cells(total: NDArray[np.float64], values: Floats, factors: Sequence[int]) -> None:
+    """Add to `total` the sums over cells, axis after axis from the last to the first.
+
+    One plain addition after the other: numpy's own sums group their terms by array shape. In
+    float64 the mean of equal values is that value.
+    """
+    sums: NDArray[np.floating] = values
+    for axis in range(len(factors) - 1, 0, -1):
+        if factors[axis] > 1:
+            first, *others = _every(sums, axis, factors[axis])
+            sums = first.astype(np.float64)
+            for part in others:
+                sums += part
+    for part in _every(sums, 0, factors[0]):
+        total += part
 
 
-def _mean_of_cells(fine: Floats, factors: Sequence[int]) -> Floats:
-    cells = [size // k for size, k in zip(fine.shape, factors, strict=False)]
-    total = np.zeros([*cells, fine.shape[-1]], np.float32)
-    # One plain addition after the other: numpy's own sums group their terms by array shape.
-    for offset in itertools.product(*(range(k) for k in factors)):
-        total += fine[tuple(slice(at, None, k) for at, k in zip(offset, factors, strict=True))]
-    mean: Floats = total / np.float32(math.prod(factors))
-    return mean
+def _every(values: NDArray[np.floating], axis: int, step: int) -> list[NDArray[np.floating]]:
+    before = (slice(None),) * axis
+    return [values[(*before, slice(at, None, step))] for at in range(step)]
 
 
 def to_samples(values: Floats, info: SignalInfo) -> Samples:
-    """Field values as samples: 0..1 spans the value range; integers are clamped and rounded."""
+    """Field values as samples: 0..1 spans the value range; integers are clamped and rounded.
+
+    What is not a number, as weights of a damaged file may give, is the lowest of integers.
+    """
     if info.dtype.startswith("float"):
         return from_field_values(values, info)
     low, high = info.value_range
-    scaled = np.clip(values, 0, 1)
+    scaled = np.fmax(values, np.float32(0))
+    np.fmin(scaled, np.float32(1), out=scaled)
     scaled *= np.float32(high - low)
     scaled += np.float32(low + 0.5)
     samples: Samples = np.floor(scaled, out=scaled).astype(info.dtype)
@@ -171,76 +123,37 @@ def from_field_values(values: Floats, info: SignalInfo) -> Floats:
     """Field values in the unit of the samples, neither rounded nor clamped."""
     low, high = info.value_range
     # A field may overshoot the largest of ranges: that is infinity, not a warning.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         scaled: Floats = values * np.float32(high - low) + np.float32(low)
     return scaled
-
-
-def point_coordinates(info: SignalInfo, points: NDArray[np.floating]) -> Floats:
-    """Field coordinates of lattice positions `points` `[points, axes]`.
-
-    0 is the centre of the first sample of an axis; fractions lie between samples.
-    """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != len(info.axes):
-        raise UsageError(
-            f"points: an array [points, {len(info.axes)}] is needed, not {list(points.shape)}"
-        )
-    if not np.isfinite(points).all():
-        raise UsageError("points: NaN or infinite positions")
-    columns = [
-        lattice_coordinates(info, info.lattice, axis, points[:, axis])
-        for axis in range(len(info.axes))
-    ]
-    return np.stack(columns, axis=-1).astype(np.float32)
 
 
 def sample_points(
     field: Field, info: SignalInfo, points: NDArray[np.floating], limits: Limits = DEFAULT_LIMITS
 ) -> Floats:
     """Values `[points, channels]` at lattice positions, in the unit of the samples."""
-    coordinates = point_coordinates(info, points)
-    check_cost([field], len(coordinates), len(coordinates), limits)
-    net = native.network_for(field, coordinates)
-    if net is None:
-        values = reference.evaluate_chunks(field, coordinates)
-    else:
-        values = native.at_points(net, coordinates)
-    return from_field_values(values, info)
-
-
-def fine_window(
-    info: SignalInfo, size: Sequence[int], window: Window
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """The lattice that is computed for one of `size`, at least as dense as the native, and the
-    window in it.
-    """
-    factors = [math.ceil(native / cells) for native, cells in zip(info.lattice, size, strict=True)]
-    fine = [cells * k for cells, k in zip(size, factors, strict=True)]
-    return fine, [(start * k, stop * k) for (start, stop), k in zip(window, factors, strict=True)]
+    places = checked_points(info, points)
+    asked = evaluator(field, info)
+    check_points(asked, places, limits)
+    return from_field_values(asked.at(places), info)
 
 
 def check_work(
-    fields: Sequence[Field], size: Sequence[int], window: Window, limits: Limits
+    asked: Sequence[Evaluator], size: Sequence[int], window: Window, limits: Limits
 ) -> None:
-    """Raise LimitError if computing a window asks for too much memory or arithmetic.
-
-    Samples count in the window, arithmetic in the whole tiles that cover it.
-    """
+    """Raise LimitError if computing a window asks for too much memory or arithmetic."""
     samples = math.prod(stop - start for start, stop in window)
-    computed = 1 if samples else 0
-    for (start, stop), edge in zip(window, tile_shape(size), strict=True):
-        computed *= (math.ceil(stop / edge) - start // edge) * edge
-    check_cost(fields, samples, computed, limits)
+    _refuse("output samples", samples * sum(one.spec.outputs for one in asked), limits.samples)
+    if samples:
+        _refuse("multiply-accumulates", sum(one.work(size, window) for one in asked), limits.macs)
 
 
-def check_cost(fields: Sequence[Field], values: int, computed: int, limits: Limits) -> None:
-    """Raise LimitError if keeping `values` positions, or computing `computed`, is too much."""
-    outputs = sum(field.spec.outputs for field in fields)
-    macs = sum(field.spec.macs_per_sample for field in fields)
-    for what, asked, allowed in (
-        ("output samples", values * outputs, limits.samples),
-        ("multiply-accumulates", computed * macs, limits.macs),
-    ):
-        if asked > allowed:
-            raise LimitError(what, asked, allowed)
+def check_points(asked: Evaluator, points: NDArray[np.float64], limits: Limits) -> None:
+    """Raise LimitError if asking at points is too much."""
+    _refuse("output samples", len(points) * asked.spec.outputs, limits.samples)
+    _refuse("multiply-accumulates", asked.work_at(points), limits.macs)
+
+
+def _refuse(what: str, asked: int, allowed: int) -> None:
+    if asked > allowed:
+        raise LimitError(what, asked, allowed)

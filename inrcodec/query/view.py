@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
-from inrcodec.query.render import (
-    Samples,
-    Window,
-    check_work,
-    fine_window,
-    render,
-    sample_points,
-)
+from inrcodec.query.evaluator import evaluator
+from inrcodec.query.lattice import Window, fine_window
+from inrcodec.query.render import Samples, check_work, render, sample_points
 from inrcodec.signal import Signal, SignalInfo
 
 
@@ -37,11 +32,13 @@ class SignalView:
     """A signal whose samples are computed on demand.
 
     Layers share one lattice; their channels follow one another (a picture's colours, its alpha).
+    `problem` says what is missing of a file that is read in part.
     """
 
     layers: tuple[Layer, ...]
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     limits: Limits = DEFAULT_LIMITS
+    problem: str | None = None
 
     @property
     def info(self) -> SignalInfo:
@@ -71,11 +68,12 @@ class SignalView:
         lattice = self._checked_size(size)
         window = _checked_window(window, lattice)
         size, fine = fine_window(self.info, lattice, window)
-        check_work([layer.field for layer in self.layers], size, fine, self.limits)
+        asked = [evaluator(layer.field, layer.info) for layer in self.layers]
+        check_work(asked, size, fine, self.limits)
         parts = [
             render(layer.field, layer.info, lattice, window, self.limits) for layer in self.layers
         ]
-        return np.concatenate(parts, axis=-1)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def at(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Values `[points, channels]` at lattice positions `points` `[points, axes]`.

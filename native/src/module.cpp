@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "latents_module.h"
+#include "pyramid_fit_module.h"
 #include "query.h"
 
 namespace nb = nanobind;
@@ -112,4 +114,6 @@ NB_MODULE(_native, m) {
   m.def("siren_lattice", siren_lattice, "isa"_a, "shape"_a, "layers"_a.noconvert(),
         "axes"_a.noconvert(), "first"_a, "out"_a.noconvert(), "threads"_a);
   m.def("sine", sine, "isa"_a, "values"_a.noconvert());
+  add_latents(m);
+  add_pyramid_fit(m);
 }

@@ -10,8 +10,8 @@ import numpy as np
 
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
-from inrcodec.query.kernels.choice import extension, instruction_set
-from inrcodec.query.kernels.reference import Floats
+from inrcodec.native_choice import extension, instruction_set
+from inrcodec.query.kernels.reference import Floats, siren_spec
 from inrcodec.query.threads import kernel_threads
 
 REACH = 1e4
@@ -39,7 +39,7 @@ def network(field: Field, farthest: float) -> Network | None:
     isa = instruction_set()
     if isa is None:
         return None
-    spec, reach = field.spec, farthest
+    spec, reach = siren_spec(field), farthest
     # No crop may fall to another kernel than the whole: weights decide, not values.
     with np.errstate(over="ignore", invalid="ignore"):
         layers = _layers(field)
@@ -82,7 +82,7 @@ def _evaluate(net: Network, points: int, function: str, *where: Any) -> Floats:
 def _layers(field: Field) -> list[tuple[Floats, Floats]]:
     """Weight and bias of each layer, as the field's own forward pass uses them."""
     layers: list[tuple[Floats, Floats]] = []
-    field.spec.evaluate(
+    siren_spec(field).evaluate(
         field.parameters, None, lambda _, *layer: layers.append(layer), lambda _: None
     )
     return layers

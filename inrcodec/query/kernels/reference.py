@@ -1,4 +1,4 @@
-"""Evaluates Fields at coordinates with numpy: the meaning every other kernel is checked against."""
+"""Evaluates `siren` Fields at coordinates with numpy: the meaning of their other kernels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.fields.field import Field
+from inrcodec.fields.siren import SirenSpec
 from inrcodec.query.threads import serial_blas
 
 Floats = NDArray[np.float32]
 
 CHUNK = 4096
 """Coordinates per evaluation: the layers of one chunk stay in the cache of one core."""
+
+
+def siren_spec(field: Field) -> SirenSpec:
+    """The architecture of a `siren` field."""
+    if not isinstance(field.spec, SirenSpec):
+        raise TypeError(f"a {field.spec.kind} is no siren")
+    return field.spec
 
 
 def _linear(hidden: Floats, weight: Floats, bias: Floats) -> Any:
@@ -32,7 +40,7 @@ def evaluate(field: Field, coordinates: Floats) -> Floats:
     Parameters and coordinates may carry a leading batch axis: `[fields, points, inputs]`.
     """
     with serial_blas():
-        values: Floats = field.spec.evaluate(field.parameters, coordinates, _linear, _sin)
+        values: Floats = siren_spec(field).evaluate(field.parameters, coordinates, _linear, _sin)
     return values
 
 

@@ -1,4 +1,4 @@
-"""Joins what is asked for with what is built and what the CPU can: who evaluates fields."""
+"""Joins what is asked for with what is built and what the CPU can: what runs natively."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def extension() -> ModuleType | None:
 
 
 def instruction_set() -> str | None:
-    """The instruction set that kernels run on, or None: the reference evaluates.
+    """The instruction set that kernels run on, or None: Python does the work.
 
     Raises UsageError where the environment asks for one that is not to be had.
     """

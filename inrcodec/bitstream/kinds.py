@@ -1,0 +1,110 @@
+"""Joins FieldSpec, of every kind, with the fields of the header that say it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from inrcodec.bitstream import primitives, wire
+from inrcodec.bitstream.primitives import known, within
+from inrcodec.bitstream.wire import KindId, Limits, StartId
+from inrcodec.errors import CorruptError
+from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.pyramid import REACH, PyramidSpec
+from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.signal import SignalInfo
+
+
+def pack_spec(spec: FieldSpec) -> bytes:
+    """The fields of a track's kind. Raises ValueError for what the format cannot say."""
+    if isinstance(spec, PyramidSpec):
+        return _pack_pyramid(spec)
+    omega = round(spec.omega_0 * OMEGA_DENOMINATOR)
+    if omega / OMEGA_DENOMINATOR != spec.omega_0:
+        raise ValueError(f"omega_0 {spec.omega_0} is not a multiple of 1/{OMEGA_DENOMINATOR}")
+    siren = {"depth": spec.depth, "width": spec.width, "omega_0": omega}
+    return primitives.row(wire.SIREN_FIELDS, siren)
+
+
+def unpack_spec(
+    kind: KindId, reader: primitives.Reader, info: SignalInfo, limits: Limits
+) -> FieldSpec:
+    """The architecture of the field of a track that `info` describes."""
+    if kind == KindId.PYRAMID:
+        return _unpack_pyramid(reader, info, limits)
+    return _unpack_siren(reader, info, limits)
+
+
+def check_specs(specs: Sequence[FieldSpec], limits: Limits) -> None:
+    """Raise LimitError if all tracks together ask for too many parameters or latents."""
+    within("parameters", sum(spec.parameter_count for spec in specs), limits.parameters)
+    pyramids = [spec for spec in specs if isinstance(spec, PyramidSpec)]
+    within("latents", sum(spec.latent_count for spec in pyramids), limits.latents)
+    work = sum(_context_macs(spec) for spec in pyramids)
+    within("multiply-accumulates of context networks", work, limits.macs)
+
+
+def _context_macs(spec: PyramidSpec) -> int:
+    weights = sum(tensor.size for tensor in spec.tensors() if tensor.role == "context")
+    return weights * spec.latent_count
+
+
+def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> SirenSpec:
+    row = reader.row(wire.SIREN_FIELDS)
+    within("depth", row["depth"], limits.depth)
+    within("width", row["width"], limits.width)
+    within("omega_0", row["omega_0"] / OMEGA_DENOMINATOR, limits.omega_0)
+    if row["omega_0"] == 0 or (row["width"] == 0) != (row["depth"] == 0):
+        raise CorruptError(f"header: impossible network {row}")
+    omega_0 = row["omega_0"] / OMEGA_DENOMINATOR
+    return SirenSpec(len(info.axes), len(info.channels), row["depth"], row["width"], omega_0)
+
+
+def _pack_pyramid(spec: PyramidSpec) -> bytes:
+    tile, rest = divmod(spec.tile, 2 ** (spec.levels - 1))
+    if rest:
+        raise ValueError(f"tile {spec.tile} is not a multiple of 2^{spec.levels - 1}")
+    row = {
+        "levels": spec.levels,
+        "contexts": spec.contexts,
+        "synthesis": spec.synthesis,
+        "residuals": spec.residuals,
+        "tile": tile,
+        "start": spec.start,
+    }
+    return primitives.row(wire.PYRAMID_FIELDS, row)
+
+
+def _unpack_pyramid(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> PyramidSpec:
+    row = reader.row(wire.PYRAMID_FIELDS)
+    # Whatever the limits: more axes have no contexts.
+    within("axes of a pyramid", len(info.axes), max(REACH))
+    within("levels", row["levels"], limits.levels)
+    within("residual convolutions", row["residuals"], limits.residuals)
+    for widths in (row["contexts"], row["synthesis"]):
+        within("hidden layers", len(widths), limits.layers)
+        within("units of a layer", max(widths, default=0), limits.units)
+    start = known(StartId, row["start"], "start of the parameters")
+    if row["levels"] == 0 or 0 in row["contexts"] or 0 in row["synthesis"]:
+        raise CorruptError(f"header: impossible pyramid {row}")
+    tile = row["tile"] * 2 ** (row["levels"] - 1)
+    if tile >= max(info.lattice):
+        raise CorruptError(f"header: tiles of {tile} samples are no smaller than the lattice")
+    spec = PyramidSpec(
+        info.lattice,
+        len(info.channels),
+        row["levels"],
+        row["contexts"],
+        row["synthesis"],
+        row["residuals"],
+        tile,
+        int(start),
+    )
+    # Each would have a section; a decoder may keep something for every tile.
+    within("tiles", tile_count(spec), limits.sections)
+    return spec
+
+
+def tile_count(spec: PyramidSpec) -> int:
+    """Tiles that the latents of a pyramid are coded in."""
+    return math.prod(-(-size // spec.tile) for size in spec.lattice) if spec.tile else 1

@@ -1,0 +1,63 @@
+"""Joins the Symbols and latents of one track with its Sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.bitstream.container import Section
+from inrcodec.bitstream.wire import SectionType
+from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.quantize import TensorRecipe, dequantize
+from inrcodec.coding.tiles import Coded, TiledLatents, pack_latents
+from inrcodec.coding.weights import Symbols, pack_weights, unpack_weights
+from inrcodec.fields.field import Field, FieldSpec
+from inrcodec.fields.pyramid import PyramidSpec
+
+
+def pack_track(
+    number: int,
+    spec: FieldSpec,
+    symbols: Symbols,
+    recipes: Sequence[TensorRecipe],
+    latents: Sequence[NDArray[np.int32]] = (),
+) -> list[Section]:
+    """The sections of track `number`: its parameters, then its latents, if any.
+
+    `latents` has one array per level, finest first. Raises CorruptError for a context network that
+    the format does not allow.
+    """
+    payload = pack_weights(spec, symbols, recipes)
+    sections = [Section(SectionType.PARAMETERS, number, payload)]
+    if isinstance(spec, PyramidSpec):
+        network = IntegerNetwork.of(spec, dequantize(spec, symbols, recipes).parameters)
+        payloads = pack_latents(spec, network, latents)
+        sections += [Section(SectionType.LATENTS, number, payload) for payload in payloads]
+    return sections
+
+
+def unpack_track(number: int, spec: FieldSpec, sections: Sequence[Section]) -> Field:
+    """The field of track `number`, of all sections of a file; latents are decoded when read.
+
+    Raises CorruptError for damaged parameters, and UnsupportedError for a start that is not there.
+    """
+    latents: dict[int, list[Coded]] = {}
+    field: Field | None = None
+    for index, section in enumerate(sections):
+        if section.track != number:
+            continue
+        what = f"section {index} ({section.name} of track {number})"
+        if section.type == SectionType.PARAMETERS:
+            field = dequantize(spec, *unpack_weights(spec, section.payload, what))
+        elif section.place is not None:
+            coded = (section.place.levels, section.payload, what)
+            latents.setdefault(section.place.tile, []).append(coded)
+    # Every file has the parameters of all tracks: `unpack` made sure.
+    assert field is not None
+    if isinstance(spec, PyramidSpec):
+        network = IntegerNetwork.of(spec, field.parameters)
+        field = replace(field, latents=TiledLatents(spec, network, latents))
+    return field

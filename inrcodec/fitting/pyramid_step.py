@@ -1,0 +1,137 @@
+"""Joins a PyramidSpec and a target: the loss of latents and networks, its gradients; by torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.errors import UsageError
+from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fitting.pyramid_forward import soft_round, values_and_bits
+
+Floats = NDArray[np.float32]
+Levels = list[Floats]
+
+SOFT, STRAIGHT, HARD = "soft", "straight", "hard"
+"""Soft-round around noise; rounded forward, soft backward; rounded, without gradients."""
+
+
+class Step(NamedTuple):
+    """MSE, bits of all latents; gradients of MSE + rate_weight x bits / positions, None of HARD."""
+
+    mse: float
+    bits: float
+    parameters: Floats | None
+    latents: Levels | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A rounded state: mean square errors of values and of their code values, bits by level.
+
+    `render` is `[*lattice, outputs]` in 0..1, `latent_bits` as the latents; where asked for.
+    """
+
+    mse: float
+    coded_mse: float
+    level_bits: tuple[float, ...]
+    render: Floats | None = None
+    latent_bits: Levels | None = None
+
+
+class TorchStep:
+    """The meaning of a step in plain operations. `target` is `[*lattice, outputs]` in 0..1.
+
+    `latents` are one float32 array per level, finest first, as they are before rounding;
+    `parameters` is float32 and flat, in the order of `spec.tensors()`.
+    """
+
+    def __init__(self, spec: PyramidSpec, target: Floats) -> None:
+        if target.shape != (*spec.lattice, spec.outputs):
+            raise UsageError(f"target: {target.shape}, not {(*spec.lattice, spec.outputs)}")
+        self.spec, self._moments = spec, list[tuple[Floats, Floats]]()
+        self._target = torch.from_numpy(np.moveaxis(target, -1, 0).copy())
+
+    def step(
+        self,
+        parameters: Floats,
+        latents: Sequence[Floats],
+        rate_weight: float,
+        temperature: float = 0.3,
+        noise: float = 0.0,
+        mode: str = SOFT,
+        seed: int = 0,
+    ) -> Step:
+        """Loss and gradients, in arrays that the next step may use again.
+
+        `mode` is SOFT, STRAIGHT or HARD; `noise` the standard deviation of what is added before the
+        second soft-round, made from `seed`. Values are clamped to 0..1; gradients go straight
+        through. Raises UsageError where a size does not fit.
+        """
+        if mode == HARD:
+            state = self.evaluate(parameters, latents)
+            return Step(state.mse, sum(state.level_bits), None, None)
+        if mode not in (SOFT, STRAIGHT):
+            raise UsageError(f"mode {mode}: {SOFT}, {STRAIGHT} or {HARD} is needed")
+        flat, *free = (torch.tensor(x).requires_grad_() for x in (parameters, *latents))
+        generator = torch.Generator().manual_seed(seed)
+        rounded = []
+        for latent in free:
+            soft = soft_round(latent, temperature)
+            if mode == STRAIGHT:
+                rounded.append(soft + (torch.floor(latent + 0.5) - soft).detach())
+            else:
+                random = torch.randn(latent.shape, generator=generator)
+                rounded.append(soft_round(soft + noise * random, temperature))
+        values, bits = values_and_bits(self.spec, flat, rounded)
+        mse = (values + (values.clamp(0, 1) - values).detach() - self._target).square().mean()
+        total = torch.stack([level.sum() for level in bits]).sum()
+        (mse + rate_weight / math.prod(self.spec.lattice) * total).backward()
+        slopes = [torch.zeros_like(x) if x.grad is None else x.grad for x in (flat, *free)]
+        return Step(mse.item(), total.item(), slopes[0].numpy(), [x.numpy() for x in slopes[1:]])
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        parameters: Floats,
+        latents: Sequence[Floats],
+        peak: int = 255,
+        render: bool = False,
+        latent_bits: bool = False,
+    ) -> Evaluation:
+        """The state with rounded latents; `peak` >= 1 is the largest code value."""
+        rounded = [torch.floor(torch.tensor(latent) + 0.5) for latent in latents]
+        values, bits = values_and_bits(self.spec, torch.tensor(parameters), rounded)
+        values = values.clamp(0, 1)
+        coded = torch.floor(values * peak + 0.5) / peak
+        return Evaluation(
+            float((values - self._target).square().mean()),
+            float((coded - self._target).square().mean()),
+            tuple(float(level.sum(dtype=torch.float64)) for level in bits),
+            np.moveaxis(values.numpy(), 0, -1).copy() if render else None,
+            [level.numpy() for level in bits] if latent_bits else None,
+        )
+
+    def adam(
+        self,
+        latents: Sequence[Floats],
+        gradients: Sequence[Floats],
+        rate: float,
+        betas: tuple[float, float],
+        epsilon: float,
+        count: int,
+    ) -> None:
+        """Update `latents` in place, for the `count`-th time from 1 on."""
+        if not self._moments:
+            self._moments = [(np.zeros_like(x), np.zeros_like(x)) for x in latents]
+        corrections = [1 - beta**count for beta in betas]
+        for latent, slope, (mean, square) in zip(latents, gradients, self._moments, strict=True):
+            mean += np.float32(1 - betas[0]) * (slope - mean)
+            square += np.float32(1 - betas[1]) * (slope * slope - square)
+            latent -= rate * (mean / corrections[0]) / (np.sqrt(square / corrections[1]) + epsilon)

@@ -1,0 +1,150 @@
+"""Joins the parts of a Signal and the user's Settings with a fit of each part's kind of field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrcodec.coding.weights import pack_weights
+from inrcodec.errors import UsageError
+from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.fitting.native_step import step_for
+from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.pyramid_fit import fit_pyramid
+from inrcodec.fitting.pyramid_result import Probe
+from inrcodec.fitting.pyramid_spec import PROBED_FROM, chosen_spec, probe_window, section_bytes
+from inrcodec.fitting.pyramid_targets import PyramidGoal, weight_of_quality
+from inrcodec.fitting.rate_control import Goal, fit_track
+from inrcodec.fitting.samples import Samples
+from inrcodec.fitting.schedule import Budget, Progress, quiet
+from inrcodec.fitting.tracks import FittedTrack
+from inrcodec.fitting.workers import Workers, working
+from inrcodec.signal import Signal
+
+ALPHA_SHARE = 0.15
+"""Part of the bits, and of a time limit, that an alpha channel gets."""
+
+MANY = 2**20
+"""Code values that stand for floats."""
+
+HURRIED_FIT_STEPS = 50
+"""Steps for the tracks that follow an interrupt."""
+
+
+def fit_signal(
+    parts: Sequence[Signal],
+    settings: Settings,
+    fixed_bytes: int,
+    budget: Budget,
+    progress: Progress = quiet,
+) -> list[FittedTrack]:
+    """Fit every part of a signal so that the file, `fixed_bytes` of it given, meets the target."""
+    device = chosen_device(settings.device)
+    left = settings.budget_bytes(parts[0].info.positions) - fixed_bytes
+    fit_part = _fit_siren if settings.chosen_kind == "siren" else _fit_pyramid
+    fitted: list[FittedTrack] = []
+    with working(device) as workers:
+        # Alpha first: what it does not need is for the colours.
+        for part in reversed(parts):
+            last = len(fitted) == len(parts) - 1
+            own = budget.part(1 - ALPHA_SHARE if last and fitted else 1 if last else ALPHA_SHARE)
+            hurried = settings
+            if budget.interrupted:
+                own.interrupted = True
+                hurried = replace(settings, steps=min(HURRIED_FIT_STEPS, settings.steps or 10**9))
+            available = max(left if last else left * ALPHA_SHARE, 0.0)
+            track = fit_part(part, hurried, available, own, progress, workers)
+            budget.interrupted |= own.interrupted
+            left -= track.bytes
+            fitted.insert(0, track)
+    return fitted
+
+
+def _fit_siren(
+    part: Signal,
+    settings: Settings,
+    available: float,
+    budget: Budget,
+    progress: Progress,
+    workers: Workers,
+) -> FittedTrack:
+    axes, channels = len(part.info.axes), len(part.info.channels)
+    omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
+    spec = None
+    if settings.net is not None:
+        spec = SirenSpec(axes, channels, *settings.layers(), omega_0)
+    goal = Goal(8 * available, settings.psnr, settings.rate_weight, spec, omega_0)
+    samples = Samples(part, chosen_device(settings.device), settings.seed, workers)
+    track = fit_track(samples, axes, goal, settings.preset(), settings.seed, budget, progress)
+    coded = pack_weights(track.spec, track.quantised.symbols, track.quantised.recipes)
+    return replace(track, bytes=len(coded))
+
+
+def _fit_pyramid(
+    part: Signal,
+    settings: Settings,
+    available: float,
+    budget: Budget,
+    progress: Progress,
+    workers: Workers,
+) -> FittedTrack:
+    preset = settings.pyramid_preset()
+    spec = chosen_spec(part.info, preset)
+    goal = PyramidGoal(rate_weight=weight_of_quality(settings.asked_quality))
+    if settings.rate_weight is not None:
+        goal = PyramidGoal(rate_weight=settings.rate_weight)
+    elif settings.psnr is not None:
+        goal = PyramidGoal(psnr=settings.psnr)
+    elif math.isfinite(available) and settings.quality is None:
+        goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
+    target = normalised(part)
+    step, probe = step_for(spec, target, workers.count), None
+    if part.info.positions > PROBED_FROM:
+        window = probe_window(spec)
+        own = target[tuple(slice(*ends) for ends in window)]
+        smaller = replace(spec, lattice=own.shape[:-1], tile=0)
+        probe = Probe(step_for(smaller, own, workers.count), tuple(start for start, _ in window))
+    seed, peak = settings.seed, _peak(part)
+    fitted = fit_pyramid(spec, step, peak, goal, preset, seed, budget, progress, probe)
+    return FittedTrack(
+        spec,
+        fitted.quantised,
+        fitted.steps,
+        fitted.float_psnr,
+        fitted.latents,
+        fitted.bits / 8 + section_bytes(spec, fitted.bits / 8),
+    )
+
+
+def normalised(part: Signal) -> NDArray[np.float32]:
+    """Samples `[*lattice, channels]` as values that span 0..1."""
+    low, high = part.info.value_range
+    values = part.samples.astype(np.float64)
+    values -= low
+    values /= high - low
+    return values.astype(np.float32)
+
+
+def _peak(part: Signal) -> int:
+    """Code values of the samples over their range, less one; floats have more than matter."""
+    if part.info.dtype.startswith("float"):
+        return MANY
+    low, high = part.info.value_range
+    return int(high - low)
+
+
+def chosen_device(name: str) -> str:
+    """A torch device for `auto`, `cpu` or `cuda`; UsageError if it is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"device {name!r} cannot be used: {first}") from error
+    return name

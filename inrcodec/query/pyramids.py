@@ -1,0 +1,162 @@
+"""Joins a `pyramid` Field with lattices and points: its own lattice, and interpolation between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrcodec.fields.field import Field
+from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.query.interpolation import (
+    ABOVE,
+    BELOW,
+    TAPS,
+    interpolate,
+    interpolate_points,
+    tap_weights,
+)
+from inrcodec.query.kernels.pyramid import synthesise
+from inrcodec.query.kernels.reference import Floats
+from inrcodec.query.lattice import Window, block_shape, blocks, native_positions
+
+BLOCK = 2**16
+"""Lattice positions synthesised at once: a few arrays of them stay in the cache."""
+
+DENSE_BLOCK = 2**18
+"""Positions interpolated at once."""
+
+GATHER = 2**20
+"""Values gathered at once for scattered points."""
+
+
+@dataclass(frozen=True)
+class PyramidEvaluator:
+    """A `pyramid` field, asked in its own lattice positions."""
+
+    spec: PyramidSpec
+    field: Field
+
+    def fill(
+        self,
+        out: NDArray[np.generic],
+        convert: Callable[[Floats], NDArray[np.generic]],
+        size: Sequence[int],
+        window: Window,
+    ) -> None:
+        """Write the field values of a window `[*window, outputs]` of `size`, converted."""
+        planar = np.moveaxis(out, -1, 0)
+        native = tuple(size) == self.spec.lattice
+        for place, part in blocks(window, BLOCK if native else DENSE_BLOCK):
+            planar[(slice(None), *place)] = convert(self._resampled(size, part))
+
+    def at(self, points: NDArray[np.float64]) -> Floats:
+        """Field values `[points, outputs]` at lattice positions `[points, axes]`.
+
+        Beyond the lattice its outermost samples repeat.
+        """
+        out = np.empty((len(points), self.spec.outputs), np.float32)
+        room = max(1, GATHER // self._gathered)
+        below, fraction = self._split(points)
+        for members, window in self._neighbourhoods(below):
+            values = self._lattice(window)
+            first = [start for start, _ in window]
+            for start in range(0, len(members), room):
+                chosen = members[start : start + room]
+                out[chosen] = interpolate_points(
+                    values,
+                    list(below[chosen].T),
+                    [tap_weights(along) for along in fraction[chosen].T],
+                    first,
+                    self.spec.lattice,
+                ).T
+        return out
+
+    def work(self, size: Sequence[int], window: Window) -> int:
+        """Multiply-accumulates of a window, what blocks compute twice included, about."""
+        native = tuple(size) == self.spec.lattice
+        lengths = [stop - start for start, stop in window]
+        edges = block_shape(lengths, BLOCK if native else DENSE_BLOCK)
+        computed = 1
+        for length, edge, cells, whole in zip(lengths, edges, size, self.spec.lattice, strict=True):
+            parts = -(-length // max(1, edge))
+            margin = self.spec.residuals + (0 if cells == whole else ABOVE)
+            near = -(-length * whole // cells) + 2 * margin * parts
+            computed *= min(near, whole * parts)
+        between = 0 if native else math.prod(lengths) * len(TAPS) * self.spec.inputs
+        return computed * self.spec.macs_per_sample + between * self.spec.outputs
+
+    def work_at(self, points: NDArray[np.float64]) -> int:
+        """Multiply-accumulates of `at`, about."""
+        margin, computed = self.spec.residuals, 0
+        for _, window in self._neighbourhoods(self._split(points)[0]):
+            computed += math.prod(stop - start + 2 * margin for start, stop in window)
+        return computed * self.spec.macs_per_sample + len(points) * self._gathered
+
+    @property
+    def _gathered(self) -> int:
+        """Values that one point is made of."""
+        return self.spec.outputs * math.prod([BELOW + 1 + ABOVE] * self.spec.inputs)
+
+    def _lattice(self, window: Window) -> Floats:
+        """Field values `[outputs, *window]` at lattice positions."""
+        # A native kernel takes over here: it has to give the same bits.
+        return synthesise(self.field, window)
+
+    def _resampled(self, size: Sequence[int], window: Window) -> Floats:
+        """Field values `[outputs, *window]` of the lattice resampled to `size`."""
+        along = [
+            None if cells == whole else native_positions(whole, cells, start, stop)
+            for whole, cells, (start, stop) in zip(self.spec.lattice, size, window, strict=True)
+        ]
+        near = [
+            bounds if found is None else _reach(found[0].min(), found[0].max(), whole)
+            for found, bounds, whole in zip(along, window, self.spec.lattice, strict=True)
+        ]
+        values = self._lattice(near)
+        for axis, (found, (first, _), whole) in enumerate(
+            zip(along, near, self.spec.lattice, strict=True)
+        ):
+            if found is not None:
+                below, fraction = found
+                values = interpolate(values, axis + 1, below, tap_weights(fraction), first, whole)
+        return values
+
+    def _split(self, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Index below and fraction of positions; those far outside come near, where values stay."""
+        beyond = np.array(self.spec.lattice, np.float64) - 1 + ABOVE
+        near = np.clip(points, -float(BELOW + ABOVE), beyond)
+        below = np.floor(near)
+        return below.astype(np.int64), near - below
+
+    def _neighbourhoods(
+        self, below: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], list[tuple[int, int]]]]:
+        """Points that lie together in one block, by index, and the window that they need."""
+        if not len(below):
+            return
+        edges = np.array(block_shape(self.spec.lattice, BLOCK))
+        inside = np.clip(below, 0, np.array(self.spec.lattice) - 1)
+        _, group = np.unique(inside // edges, axis=0, return_inverse=True)
+        group = group.reshape(-1)
+        order = np.argsort(group, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+            own = below[members]
+            yield (
+                members,
+                [
+                    _reach(low, high, whole)
+                    for low, high, whole in zip(
+                        own.min(axis=0), own.max(axis=0), self.spec.lattice, strict=True
+                    )
+                ],
+            )
+
+
+def _reach(lowest: int, highest: int, size: int) -> tuple[int, int]:
+    """The samples of an axis that positions after `lowest` to `highest` need."""
+    start, stop = int(lowest) - BELOW, int(highest) + ABOVE + 1
+    return min(max(start, 0), size - 1), max(min(stop, size), 1)

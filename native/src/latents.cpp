@@ -1,0 +1,174 @@
+// Decodes and encodes levels: all latents of a wavefront are predicted from the ones before.
+
+#include <cstring>
+
+#include "latents_contexts.h"
+#include "query.h"
+
+namespace inrcodec {
+
+#define DECLARE(name)                       \
+  namespace name {                          \
+  extern const LatentKernel latent_kernel;  \
+  }
+#ifdef HAVE_AVX512
+DECLARE(avx512)
+#endif
+#ifdef HAVE_AVX2
+DECLARE(avx2)
+#endif
+DECLARE(baseline)
+
+const LatentKernel* latent_kernel(const char* isa) {
+  const LatentKernel* const built[] = {
+#ifdef HAVE_AVX512
+      &avx512::latent_kernel,
+#endif
+#ifdef HAVE_AVX2
+      &avx2::latent_kernel,
+#endif
+      &baseline::latent_kernel,
+  };
+  for (const Kernel* kernel : kernels())
+    for (const LatentKernel* found : built)
+      if (!std::strcmp(kernel->name, found->name) && !std::strcmp(isa, found->name)) return found;
+  return nullptr;
+}
+
+namespace {
+
+// Calls visit(latent, mean, table), which may set the latent, for every one in order.
+template <typename Visit>
+void visit_level(Contexts& contexts, const Plane& plane, Visit visit) {
+  for (std::size_t wave = 0; wave < contexts.wavefronts(); ++wave) {
+    std::int32_t* own = contexts.enter(wave);
+    const std::size_t row = contexts.first(wave), end = contexts.end(wave);
+    if (row >= end) continue;
+    std::int32_t* latent = plane.values + static_cast<std::ptrdiff_t>(row) * plane.row +
+                           static_cast<std::ptrdiff_t>(wave - 3 * row) * plane.column;
+    const std::int32_t* means = contexts.means();
+    const std::int32_t* tables = contexts.tables();
+    for (std::size_t position = 0;; ++position) {
+      visit(*latent, means[position], tables[position]);
+      own[position] = clamped(*latent);
+      if (row + position + 1 == end) break;
+      latent += plane.row - 3 * plane.column;
+    }
+  }
+}
+
+// Calls visit_plane(plane, contexts) for every level in order; contexts() makes its Contexts.
+template <typename VisitPlane>
+void visit_levels(const LatentKernel& kernel, const ContextNetwork& network,
+                  const std::vector<Plane>& planes, const std::vector<std::size_t>& levels,
+                  VisitPlane visit_plane) {
+  for (std::size_t level = 0; level < planes.size(); ++level) {
+    const Plane& plane = planes[level];
+    demand(plane.rows > 0 && plane.columns > 0 && plane.rows < std::size_t{1} << 30 &&
+               plane.columns < std::size_t{1} << 30,
+           "planes: none may be empty, none larger than 2^30 along an axis");
+    demand(level == 0 || (plane.rows == halved(planes[level - 1].rows) &&
+                          plane.columns == halved(planes[level - 1].columns)),
+           "planes: each level has half the size of the one before, rounded up");
+  }
+  std::vector<Framed> framed(planes.size() + UPS);
+  std::size_t before = planes.size();
+  for (const std::size_t level : levels) {
+    demand(level < before, "levels: from coarse to fine, of those that have planes");
+    before = level;
+    const Plane& plane = planes[level];
+    const Framed* ups[UPS];
+    for (std::size_t up = 1; up <= UPS; ++up) {
+      Framed& frame = framed[level + up];
+      if (!frame.stride() || level + up >= planes.size())
+        frame = level + up < planes.size()
+                    ? Framed(planes[level + up])
+                    : Framed(halved(plane.rows, up), halved(plane.columns, up));
+      ups[up - 1] = &frame;
+    }
+    visit_plane(plane, [&] { return Contexts(kernel, network, plane, ups); });
+  }
+}
+
+bool any(const Plane& plane) {
+  for (std::size_t row = 0; row < plane.rows; ++row)
+    for (std::size_t column = 0; column < plane.columns; ++column)
+      if (plane.values[static_cast<std::ptrdiff_t>(row) * plane.row +
+                       static_cast<std::ptrdiff_t>(column) * plane.column])
+        return true;
+  return false;
+}
+
+}  // namespace
+
+void decode_latents(const LatentKernel& kernel, const ContextNetwork& network,
+                    const LatentTables& tables, const std::vector<Plane>& planes,
+                    const std::vector<std::size_t>& levels, const unsigned char* bytes,
+                    std::size_t size) {
+  RangeDecoder decoder(tables, bytes, size);
+  visit_levels(kernel, network, planes, levels, [&](const Plane& plane, const auto& contexts_of) {
+    if (!decoder.flag()) {
+      for (std::size_t row = 0; row < plane.rows; ++row)
+        for (std::size_t column = 0; column < plane.columns; ++column)
+          plane.values[static_cast<std::ptrdiff_t>(row) * plane.row +
+                       static_cast<std::ptrdiff_t>(column) * plane.column] = 0;
+      return;
+    }
+    Contexts contexts = contexts_of();
+    // A copy whose registers the compiler need not write back after every latent.
+    RangeDecoder own = decoder;
+    std::int32_t bits = 0;
+    visit_level(contexts, plane,
+                [&own, &bits](std::int32_t& latent, std::int32_t mean, std::int32_t table) {
+                  const std::int64_t value = own.symbol(table) + mean;
+                  if (value < -MAX_LATENT || value > MAX_LATENT)
+                    throw Damaged("a latent is out of range");
+                  latent = static_cast<std::int32_t>(value);
+                  bits |= latent;
+                });
+    if (!bits) throw Damaged("all latents of a level are 0, against its flag");
+    decoder = own;
+  });
+  decoder.finish();
+}
+
+std::vector<unsigned char> encode_latents(const LatentKernel& kernel,
+                                          const ContextNetwork& network,
+                                          const LatentTables& tables,
+                                          const std::vector<Plane>& planes,
+                                          const std::vector<std::size_t>& levels) {
+  RangeEncoder encoder(tables);
+  visit_levels(kernel, network, planes, levels, [&](const Plane& plane, const auto& contexts_of) {
+    const bool set = any(plane);
+    encoder.flag(set);
+    if (!set) return;
+    Contexts contexts = contexts_of();
+    visit_level(contexts, plane,
+                [&](const std::int32_t& latent, std::int32_t mean, std::int32_t table) {
+                  demand(latent >= -MAX_LATENT && latent <= MAX_LATENT,
+                         "planes: a latent is out of range");
+                  encoder.symbol(table, std::int64_t{latent} - mean);
+                });
+  });
+  return encoder.finish();
+}
+
+std::vector<double> latent_bits(const LatentKernel& kernel, const ContextNetwork& network,
+                                const LatentTables& tables, const std::vector<Plane>& planes,
+                                const std::vector<std::size_t>& levels) {
+  std::vector<double> bits;
+  visit_levels(kernel, network, planes, levels, [&](const Plane& plane, const auto& contexts_of) {
+    double sum = 1;
+    if (any(plane)) {
+      Contexts contexts = contexts_of();
+      visit_level(contexts, plane,
+                  [&](const std::int32_t& latent, std::int32_t mean, std::int32_t table) {
+                    sum += tables.bits(table, std::int64_t{latent} - mean);
+                  });
+    }
+    bits.push_back(sum);
+  });
+  return bits;
+}
+
+}  // namespace inrcodec

@@ -1,0 +1,72 @@
+// Joins planes of latents with the range coder: which table every latent has.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "latents.h"
+#include "latents_range.h"
+
+namespace inrcodec {
+
+// Latents farther from 0 than this are not coded.
+constexpr std::int64_t MAX_LATENT = 32767;
+
+// A level's latents; strides are in elements.
+struct Plane {
+  std::int32_t* values;
+  std::size_t rows, columns;
+  std::ptrdiff_t row, column;
+};
+
+// Where a context lies: `up` levels up, or on the latent's own.
+struct Offset {
+  std::int32_t up, row, column;
+};
+
+class ContextNetwork {
+ public:
+  // `weights` holds every layer [units][inputs], the output layer of two units and the skip;
+  // `biases` those of the layers. Throws std::invalid_argument where something does not fit.
+  ContextNetwork(const std::vector<Offset>& contexts, const std::vector<std::size_t>& widths,
+                 const std::int16_t* weights, std::size_t weight_count, const std::int32_t* biases,
+                 std::size_t bias_count);
+
+  const std::vector<Offset>& contexts() const { return contexts_; }
+  ContextLayers layers() const {
+    return {contexts_.size(), widths_.size(), widths_.data(), words_.data()};
+  }
+  // Words per position of a kernel's scratch.
+  std::size_t scratch() const;
+
+ private:
+  std::vector<Offset> contexts_;
+  std::vector<std::size_t> widths_;
+  std::vector<std::int32_t> words_;
+};
+
+// The kernel for an instruction set of kernels(), or null.
+const LatentKernel* latent_kernel(const char* isa);
+
+// Planes are by level, finest first; `levels` are coded in order, from coarse to fine. The three
+// throw std::invalid_argument where planes and levels do not fit together.
+
+// Fills the planes of `levels`; throws Damaged where the bytes cannot have been written.
+void decode_latents(const LatentKernel& kernel, const ContextNetwork& network,
+                    const LatentTables& tables, const std::vector<Plane>& planes,
+                    const std::vector<std::size_t>& levels, const unsigned char* bytes,
+                    std::size_t size);
+
+std::vector<unsigned char> encode_latents(const LatentKernel& kernel,
+                                          const ContextNetwork& network,
+                                          const LatentTables& tables,
+                                          const std::vector<Plane>& planes,
+                                          const std::vector<std::size_t>& levels);
+
+// Bits of every latent level's flag and symbols.
+std::vector<double> latent_bits(const LatentKernel& kernel, const ContextNetwork& network,
+                                const LatentTables& tables, const std::vector<Plane>& planes,
+                                const std::vector<std::size_t>& levels);
+
+}  // namespace inrcodec

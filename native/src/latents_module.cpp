@@ -1,0 +1,116 @@
+// Joins Python's arrays with the coder of latents: lengths are checked before memory is touched.
+
+#include "latents_module.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "latents_coder.h"
+
+namespace nb = nanobind;
+
+namespace inrcodec {
+namespace {
+
+template <typename Number>
+using Flat = nb::ndarray<const Number, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+// Views of larger planes, too.
+template <typename Number>
+using Planes = std::vector<nb::ndarray<Number, nb::ndim<2>, nb::device::cpu>>;
+using Levels = std::vector<std::size_t>;
+
+const LatentKernel& kernel_of(const std::string& isa) {
+  if (const LatentKernel* found = latent_kernel(isa.c_str())) return *found;
+  throw nb::value_error(("isa: " + isa + " is not available").c_str());
+}
+
+// Those that only give values are never written to: see the functions that take them.
+template <typename Number>
+std::vector<Plane> planes_of(const Planes<Number>& arrays) {
+  std::vector<Plane> planes;
+  for (const auto& one : arrays)
+    planes.push_back({const_cast<std::int32_t*>(one.data()), one.shape(0), one.shape(1),
+                      one.stride(0), one.stride(1)});
+  return planes;
+}
+
+void new_tables(LatentTables* self, const Flat<std::int32_t>& offsets,
+                const Flat<std::int32_t>& reaches, const Flat<std::int32_t>& cumulative) {
+  if (offsets.shape(0) != LATENT_TABLES || reaches.shape(0) != LATENT_TABLES)
+    throw nb::value_error(("tables: " + std::to_string(LATENT_TABLES) + " are needed").c_str());
+  new (self)
+      LatentTables(offsets.data(), reaches.data(), cumulative.data(), cumulative.shape(0));
+}
+
+void new_network(ContextNetwork* self, const std::vector<std::array<std::int32_t, 3>>& contexts,
+                 const Levels& widths, const Flat<std::int16_t>& weights,
+                 const Flat<std::int32_t>& biases) {
+  std::vector<Offset> offsets;
+  for (const auto& [up, row, column] : contexts) offsets.push_back({up, row, column});
+  new (self) ContextNetwork(offsets, widths, weights.data(), weights.shape(0), biases.data(),
+                            biases.shape(0));
+}
+
+nb::object decode(const std::string& isa, const ContextNetwork& network,
+                  const LatentTables& tables, const Planes<std::int32_t>& planes,
+                  const Levels& levels, const nb::bytes& payload) {
+  const LatentKernel& kernel = kernel_of(isa);
+  const auto* bytes = static_cast<const unsigned char*>(payload.data());
+  const std::size_t size = payload.size();
+  std::string damage;
+  {
+    nb::gil_scoped_release unlocked;
+    try {
+      decode_latents(kernel, network, tables, planes_of(planes), levels, bytes, size);
+    } catch (const Damaged& error) {
+      damage = error.what();
+    }
+  }
+  return damage.empty() ? nb::none() : nb::object(nb::str(damage.c_str()));
+}
+
+nb::bytes encode(const std::string& isa, const ContextNetwork& network, const LatentTables& tables,
+                 const Planes<const std::int32_t>& planes, const Levels& levels) {
+  const LatentKernel& kernel = kernel_of(isa);
+  std::vector<unsigned char> bytes;
+  {
+    nb::gil_scoped_release unlocked;
+    bytes = encode_latents(kernel, network, tables, planes_of(planes), levels);
+  }
+  return nb::bytes(bytes.data(), bytes.size());
+}
+
+std::vector<double> bits(const std::string& isa, const ContextNetwork& network,
+                         const LatentTables& tables, const Planes<const std::int32_t>& planes,
+                         const Levels& levels) {
+  const LatentKernel& kernel = kernel_of(isa);
+  nb::gil_scoped_release unlocked;
+  return latent_bits(kernel, network, tables, planes_of(planes), levels);
+}
+
+}  // namespace
+
+void add_latents(nb::module_& m) {
+  using namespace nb::literals;
+  nb::class_<LatentTables>(m, "LatentTables")
+      .def("__init__", new_tables, "offsets"_a.noconvert(), "reaches"_a.noconvert(),
+           "cumulative"_a.noconvert());
+  nb::class_<ContextNetwork>(m, "ContextNetwork")
+      .def("__init__", new_network, "contexts"_a, "widths"_a, "weights"_a.noconvert(),
+           "biases"_a.noconvert());
+  m.def("decode_latents", decode, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
+        "levels"_a, "payload"_a);
+  m.def("encode_latents", encode, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
+        "levels"_a);
+  m.def("latent_bits", bits, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
+        "levels"_a);
+}
+
+}  // namespace inrcodec

@@ -1,0 +1,225 @@
+"""Checks that latents read tile by tile are those written, and that no tile too many is decoded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inrcodec.coding import tiles
+from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.latents import tile_counts, tile_window
+from inrcodec.coding.native_latents import code_length
+from inrcodec.coding.planes import DenseLatents
+from inrcodec.coding.tiles import GROUP_BYTES, TiledLatents, level_groups, pack_latents
+from inrcodec.errors import CorruptError
+from inrcodec.fields.pyramid import PyramidSpec
+
+Planes = tuple[np.ndarray, ...]
+Sections = dict[int, list[tuple[range, bytes, str]]]
+Window = list[tuple[int, int]]
+
+SPEC = PyramidSpec((19, 26), 1, 3, (4,), (), 0, 8)
+
+quick = settings(deadline=None, max_examples=50)
+
+
+def network_of(spec: PyramidSpec, seed: int = 0) -> IntegerNetwork:
+    generator = np.random.default_rng(seed)
+    return IntegerNetwork.of(
+        spec, {t.name: generator.normal(size=t.shape) * 0.1 for t in spec.tensors()}
+    )
+
+
+def planes_of(spec: PyramidSpec, seed: int = 0, spread: float = 2.0) -> Planes:
+    generator = np.random.default_rng(seed)
+    return tuple(
+        np.rint(generator.laplace(size=spec.grid(level)) * spread).astype(np.int32)
+        for level in range(spec.levels)
+    )
+
+
+def written(spec: PyramidSpec, planes: Planes, group_bytes: int = GROUP_BYTES) -> Sections:
+    """Sections by tile, as a file gives them."""
+    network, count = network_of(spec), math.prod(tile_counts(spec))
+    with mock.patch.object(tiles, "GROUP_BYTES", group_bytes):
+        groups = level_groups(spec, code_length(spec, network, planes))
+        payloads = pack_latents(spec, network, planes)
+    assert len(payloads) == len(groups) * count
+    sections: Sections = {}
+    for payload, (group, tile) in zip(
+        payloads, itertools.product(groups, range(count)), strict=True
+    ):
+        sections.setdefault(tile, []).append((group, payload, f"tile {tile}"))
+    return sections
+
+
+def tiled(spec: PyramidSpec, sections: Sections) -> TiledLatents:
+    return TiledLatents(spec, network_of(spec), sections)
+
+
+def whole(spec: PyramidSpec, level: int) -> Window:
+    return [(0, size) for size in spec.grid(level)]
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> PyramidSpec:
+    axes = draw(st.integers(1, 3))
+    largest = (60, 22, 8)[axes - 1]
+    lattice = tuple(draw(st.integers(1, largest)) for _ in range(axes))
+    levels = draw(st.integers(1, 4))
+    tile = draw(st.integers(0, 3)) << (levels - 1)
+    return PyramidSpec(lattice, 1, levels, (3,), (), 0, tile)
+
+
+@st.composite
+def windows(draw: st.DrawFn, grid: Sequence[int]) -> Window:
+    ends = [sorted(draw(st.tuples(*[st.integers(0, size)] * 2))) for size in grid]
+    return [(start, stop) for start, stop in ends]
+
+
+# Reading
+
+
+@quick
+@given(specs(), st.sampled_from([1, 20, GROUP_BYTES]), st.integers(0, 99), st.data())
+def test_windows_are_those_of_dense_latents(
+    spec: PyramidSpec, group_bytes: int, seed: int, data: st.DataObject
+) -> None:
+    planes = planes_of(spec, seed, data.draw(st.sampled_from([0.1, 2.0])))
+    read = tiled(spec, written(spec, planes, group_bytes))
+    dense = DenseLatents(planes)
+    for _ in range(4):
+        level = data.draw(st.integers(0, spec.levels - 1))
+        window = data.draw(windows(spec.grid(level)))
+        found = read.read(level, window)
+        assert found.dtype == np.int32
+        np.testing.assert_array_equal(found, dense.read(level, window))
+
+
+def test_what_is_read_belongs_to_the_reader() -> None:
+    planes = planes_of(SPEC)
+    latents = tiled(SPEC, written(SPEC, planes))
+    latents.read(0, whole(SPEC, 0))[...] = 77
+    np.testing.assert_array_equal(latents.read(0, whole(SPEC, 0)), planes[0])
+
+
+@quick
+@given(st.integers(0, SPEC.levels - 1), st.data())
+def test_only_the_tiles_of_a_window_are_decoded(level: int, data: st.DataObject) -> None:
+    """All others are damaged."""
+    planes = planes_of(SPEC)
+    window = data.draw(windows(SPEC.grid(level)))
+    touched = {
+        tile
+        for tile in range(math.prod(tile_counts(SPEC)))
+        if all(
+            max(start, first) < min(stop, last)
+            for (start, stop), (first, last) in zip(
+                window, tile_window(SPEC, tile, level), strict=True
+            )
+        )
+    }
+    sections = written(SPEC, planes)
+    for tile, coded in sections.items():
+        if tile not in touched:
+            sections[tile] = [(group, b"", what) for group, _, what in coded]
+    found = tiled(SPEC, sections).read(level, window)
+    np.testing.assert_array_equal(found, DenseLatents(planes).read(level, window))
+
+
+def test_a_damaged_tile_is_named_every_time_and_alone() -> None:
+    planes = planes_of(SPEC)
+    sections = written(SPEC, planes)
+    (group, payload, _) = sections[1][0]
+    sections[1][0] = (group, payload[:-3], "tile 1")
+    latents = tiled(SPEC, sections)
+    for _ in range(2):
+        with pytest.raises(CorruptError, match="tile 1"):
+            latents.read(0, whole(SPEC, 0))
+    np.testing.assert_array_equal(latents.read(0, [(0, 8), (0, 8)]), planes[0][:8, :8])
+
+
+def test_every_section_is_decoded_once_by_however_many_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planes, decoded = planes_of(SPEC), []
+    unpack = tiles.unpack_levels
+
+    def counted(*arguments: object) -> None:
+        decoded.append((arguments[4], arguments[3]))
+        unpack(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiles, "unpack_levels", counted)
+    latents = tiled(SPEC, written(SPEC, planes, 20))
+    asked = [
+        (level, [(row, row + 1), (0, SPEC.grid(level)[1])])
+        for level in range(SPEC.levels)
+        for row in range(SPEC.grid(level)[0])
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(lambda place: latents.read(*place), asked))
+    for (level, [(row, _), _]), values in zip(asked, rows, strict=True):
+        np.testing.assert_array_equal(values[0], planes[level][row])
+    assert len(decoded) == len({(tile, str(levels)) for tile, levels in decoded})
+    assert len({tile for tile, _ in decoded}) == math.prod(tile_counts(SPEC))
+
+
+# What is missing
+
+
+def test_missing_sections_read_as_zero() -> None:
+    planes = planes_of(SPEC)
+    sections = written(SPEC, planes, 1)
+    assert len(sections[0]) == SPEC.levels
+    # Of tile 0 the finest level is missing, of tile 1 all but the coarsest, of tile 2 all.
+    cut = {0: 2, 1: 1, 2: 0}
+    latents = tiled(
+        SPEC,
+        {tile: coded[: cut.get(tile)] for tile, coded in sections.items() if cut.get(tile) != 0},
+    )
+    for level in range(SPEC.levels):
+        expected = planes[level].copy()
+        for tile, groups in cut.items():
+            if level < SPEC.levels - groups:
+                expected[tuple(slice(*ends) for ends in tile_window(SPEC, tile, level))] = 0
+        np.testing.assert_array_equal(latents.read(level, whole(SPEC, level)), expected)
+
+
+# Which levels share a section
+
+
+@quick
+@given(specs(), st.data())
+def test_groups_hold_every_level_once_and_are_long_enough(
+    spec: PyramidSpec, data: st.DataObject
+) -> None:
+    bits = [data.draw(st.floats(0, 1e6)) for _ in range(spec.levels)]
+    groups = level_groups(spec, bits)
+    assert [level for group in groups for level in group] == list(range(spec.levels))[::-1]
+    least = 8 * GROUP_BYTES * math.prod(tile_counts(spec))
+    if len(groups) > 1:
+        assert all(sum(bits[level] for level in group) >= least for group in groups)
+    if len(groups) == 1 and spec.levels > 1:
+        # No cut would have left enough on both sides.
+        assert not any(sum(bits[cut:]) >= least <= sum(bits[:cut]) for cut in range(1, spec.levels))
+
+
+def test_sections_come_coarse_to_fine_then_tile_by_tile() -> None:
+    """As the container counts them."""
+    planes = planes_of(SPEC)
+    sections = written(SPEC, planes, 1)
+    for coded in sections.values():
+        assert [list(group) for group, _, _ in coded] == [[2], [1], [0]]
+    with mock.patch.object(tiles, "GROUP_BYTES", 1):
+        payloads = pack_latents(SPEC, network_of(SPEC), planes)
+    count = math.prod(tile_counts(SPEC))
+    assert payloads[count] == sections[0][1][1]
+    assert payloads[count + 1] == sections[1][1][1]
