@@ -27,6 +27,9 @@ from inrcodec.fitting.pyramid_targets import (
 from inrcodec.fitting.pyramid_trim import trimmed_to
 from inrcodec.fitting.schedule import Budget, Progress
 
+FIRST_LATENTS = 0.65
+"""Part of the bits that latents are aimed at before the networks' share is known."""
+
 PROBES = (0.2, 0.4, 0.6, 0.8)
 """Shares of a descent at which the bits of the networks are estimated."""
 
@@ -84,8 +87,9 @@ def _weight(goal: PyramidGoal, positions: int) -> Weight:
     if goal.psnr is not None:
         return Steered(weight_of_psnr(goal.psnr), psnr=goal.psnr)
     assert goal.bits is not None
-    # What the networks will take is known halfway.
-    return Steered(weight_of_bpp(0.65 * goal.bits / positions), bpp=0.65 * goal.bits / positions)
+    # Until `_measuring` knows what the networks will take.
+    bpp = FIRST_LATENTS * goal.bits / positions
+    return Steered(weight_of_bpp(bpp), bpp=bpp)
 
 
 def _measuring(steered: Steered, state: PyramidState, step: AnyStep, bits: float) -> Weight:
