@@ -84,7 +84,7 @@ def train(spec: PyramidSpec, targets: list[Floats], threads: int) -> Floats:
             loss = found.mse + weight * found.bits / math.prod(spec.lattice)
             gradient += found.parameters * np.float32(1e-3 / loss / len(steps))
             total += math.log(loss) / len(steps)
-            step.adam(own, found.latents, 0.24 * fall, (0.6, 0.85), 1e-12, count + 1)
+            step.adam(own, found.latents, 0.24 * fall, (0.6, 0.85), 1e-12, 8.0, count + 1)
         gradient *= np.float32(min(1.0, 0.1 / max(float(np.linalg.norm(gradient)), 1e-12)))
         for matrix, part in zip(networks.matrices, networks.gathered(gradient), strict=True):
             matrix.grad = part

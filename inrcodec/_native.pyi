@@ -155,6 +155,7 @@ class PyramidFit:
         rate: float,
         betas: tuple[float, float],
         epsilon: float,
+        damping: float,
         count: int,
     ) -> None:
         """Update latents and moments for the `count`-th time."""

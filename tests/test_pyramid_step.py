@@ -236,8 +236,9 @@ def test_noise_is_of_variance_one_and_of_the_seed() -> None:
     assert hot == pytest.approx(0.1**2, rel=0.03)
 
 
-def test_adam_is_the_same_in_both() -> None:
-    spec = SPECS[0]
+@pytest.mark.parametrize("damping", [0.0, 8.0])
+@pytest.mark.parametrize("spec", SPECS)
+def test_adam_is_the_same_in_both(spec: PyramidSpec, damping: float) -> None:
     target, _, latents = state_of(spec)
     random = np.random.default_rng(1)
     results = []
@@ -246,11 +247,35 @@ def test_adam_is_the_same_in_both() -> None:
         moved = [latent.copy() for latent in latents]
         for count in (1, 2, 3):
             slopes = [random.standard_normal(x.shape).astype(np.float32) for x in latents]
-            step.adam(moved, slopes, 0.05, (0.6, 0.85), 1e-12, count)
+            step.adam(moved, slopes, 0.05, (0.6, 0.85), 1e-12, damping, count)
         results.append(moved)
     for before, one, other in zip(latents, *results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
         assert np.abs(one - before).mean() > 0.01
+
+
+@pytest.mark.parametrize("kind", [TorchStep, native_of])
+def test_what_a_coarse_latent_can_say_is_left_to_it(kind: type) -> None:
+    spec = PyramidSpec((32, 32), 1, 3, (), (), 0)
+    random = np.random.default_rng(1)
+
+    def moved(finest: np.ndarray) -> float:
+        step = kind(spec, np.zeros((32, 32, 1), np.float32))
+        slopes = [finest]
+        while len(slopes) < 3:
+            below = slopes[-1]
+            slopes.append(below[::2, ::2] + below[1::2, ::2] + below[::2, 1::2] + below[1::2, 1::2])
+        latents = [np.zeros_like(slope) for slope in slopes]
+        slopes = [np.ascontiguousarray(slope, np.float32) for slope in slopes]
+        step.adam(latents, slopes, 1.0, (0.8, 0.95), 1e-12, 8.0, 1)
+        return float(np.sqrt(np.mean(latents[0] ** 2)))
+
+    # One sign everywhere: mean squares are 16 times as large per level, and 8 are let pass.
+    assert moved(np.ones((32, 32), np.float32)) == pytest.approx(0.5, rel=1e-3)
+    checks = np.indices((32, 32)).sum(0) % 2 * 2.0 - 1
+    assert moved(checks.astype(np.float32)) == pytest.approx(1, rel=1e-3)
+    noise = random.standard_normal((32, 32)).astype(np.float32)
+    assert moved(noise) > 0.8
 
 
 def test_descent_descends() -> None:
@@ -265,7 +290,7 @@ def test_descent_descends() -> None:
         assert slope.parameters is not None
         assert slope.latents is not None
         parameters = parameters - np.float32(0.05) * slope.parameters
-        step.adam(latents, slope.latents, 0.02, (0.6, 0.85), 1e-12, count)
+        step.adam(latents, slope.latents, 0.02, (0.6, 0.85), 1e-12, 8.0, count)
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 

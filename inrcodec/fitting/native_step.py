@@ -118,6 +118,7 @@ class NativeStep:
         rate: float,
         betas: tuple[float, float],
         epsilon: float,
+        damping: float,
         count: int,
     ) -> None:
         """As `TorchStep.adam`."""
@@ -125,7 +126,7 @@ class NativeStep:
         self._squares = self._squares or self._like_latents()
         arrays = (latents, gradients, self._means, self._squares)
         with _refusals():
-            self._fit.adam(*map(self._flat, arrays), rate, betas, epsilon, count)
+            self._fit.adam(*map(self._flat, arrays), rate, betas, epsilon, damping, count)
 
     def _like_latents(self) -> Levels:
         return [np.zeros(self.spec.grid(level), np.float32) for level in range(self.spec.levels)]

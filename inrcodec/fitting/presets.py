@@ -36,6 +36,10 @@ class PyramidPreset:
     the first to the second number. The last `hard_share` of the steps fits the networks alone, at
     `hard_rate`, to rounded latents; `tuning_steps` follow each rounded layer. `spread` is how far
     parameters are expected to move in a fit, and `stay` how much their bits count meanwhile.
+
+    Latents' steps are divided by a root mean square gradient no smaller than that of the coarser
+    latents above them, by level over `damping` times what it is when gradients of neighbours have
+    nothing in common: what a coarse latent can say is left to it. 0 is without.
     """
 
     steps: int
@@ -48,6 +52,7 @@ class PyramidPreset:
     rate: float = 1e-2
     latent_rate: float = 0.24
     betas: tuple[float, float] = (0.8, 0.95)
+    damping: float = 2.0
     temperature: tuple[float, float] = (0.35, 0.08)
     noise: tuple[float, float] = (0.22, 0.15)
     clip: float = 0.05

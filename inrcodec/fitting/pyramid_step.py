@@ -125,13 +125,27 @@ class TorchStep:
         rate: float,
         betas: tuple[float, float],
         epsilon: float,
+        damping: float,
         count: int,
     ) -> None:
-        """Update `latents` in place, for the `count`-th time from 1 on."""
+        """Update `latents` in place, for the `count`-th time from 1 on.
+
+        The mean square gradient that a step is divided by is at least that of the latent above it
+        over `damping`; 0 is without. Where gradients of neighbours have nothing in common, a
+        latent's mean square is 2^axes times that of the latents below it.
+        """
         if not self._moments:
             self._moments = [(np.zeros_like(x), np.zeros_like(x)) for x in latents]
         corrections = [1 - beta**count for beta in betas]
-        for latent, slope, (mean, square) in zip(latents, gradients, self._moments, strict=True):
+        above: Floats | None = None
+        for latent, slope, (mean, square) in reversed(
+            list(zip(latents, gradients, self._moments, strict=True))
+        ):
             mean += np.float32(1 - betas[0]) * (slope - mean)
             square += np.float32(1 - betas[1]) * (slope * slope - square)
-            latent -= rate * (mean / corrections[0]) / (np.sqrt(square / corrections[1]) + epsilon)
+            whole = square
+            if above is not None and damping:
+                covering = np.ix_(*[np.arange(size) // 2 for size in latent.shape])
+                whole = np.maximum(square, above[covering] / np.float32(damping))
+            latent -= rate * (mean / corrections[0]) / (np.sqrt(whole / corrections[1]) + epsilon)
+            above = whole

@@ -48,6 +48,13 @@ struct Answer {
   std::vector<double> parameters;  // gradient, but of HARD
 };
 
+// What Adam works on, by level.
+struct Moments {
+  std::vector<float*> latents;
+  std::vector<const float*> gradients;
+  std::vector<float*> means, squares;
+};
+
 class PyramidFit {
  public:
   // `target` is [*lattice, outputs]. The sizes of the shape are those that pyramid_fit_kernel.h
@@ -62,9 +69,8 @@ class PyramidFit {
 
   Answer step(const Request& request);
 
-  // The update of one level's latents by Adam; `rates` as the kernel takes them.
-  void adam(float* latents, const float* gradient, float* mean, float* square, std::size_t count,
-            const float* rates);
+  // The update of all latents by Adam; `rates` as the kernel takes them.
+  void adam(const Moments& moments, const float* rates);
 
  private:
   struct Piece {

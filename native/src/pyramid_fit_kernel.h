@@ -130,8 +130,9 @@ struct Kernel {
   void (*rate)(const Fit&, Scratch&, std::size_t level, std::size_t first, std::size_t count);
   void (*join)(const Fit&, std::size_t level, std::size_t first, std::size_t count);
   void (*flush)(const Fit&, Scratch&, std::size_t first, std::size_t count);
+  // A row; `coarser` is the row of `shared` of the next coarser level that covers it, or null.
   void (*adam)(float* latents, const float* gradient, float* mean, float* square,
-               std::size_t count, const float* rates);
+               const float* coarser, float* shared, std::size_t count, const float* rates);
 };
 
 }  // namespace pyramid

@@ -101,15 +101,26 @@ void flush(const Fit&, Scratch& scratch, size_t first, size_t count) {
   }
 }
 
-// rates: step, decay of the mean, decay of the square, epsilon, and what corrects both decays.
-void adam(float* latents, const float* gradient, float* mean, float* square, size_t count,
-          const float* rates) {
-  for (size_t at = 0; at < count; ++at) {
-    const float slope = gradient[at];
-    mean[at] += (1.0f - rates[1]) * (slope - mean[at]);
-    square[at] += (1.0f - rates[2]) * (slope * slope - square[at]);
-    latents[at] -=
-        rates[0] * (mean[at] * rates[4]) / (__builtin_sqrtf(square[at] * rates[5]) + rates[3]);
+// rates: step, decay of the mean, decay of the square, epsilon, what corrects both decays, and what
+// the next coarser level's `shared` counts here. `shared`: the mean square that a step is divided
+// by, at least that of the latents above.
+void adam(float* latents, const float* gradient, float* mean, float* square, const float* coarser,
+          float* shared, size_t count, const float* rates) {
+  for (size_t first = 0; first < count; first += BLOCK) {
+    const size_t block = least(BLOCK, count - first);
+    float above[BLOCK] = {};
+    if (coarser)
+      for (size_t at = 0; at < block; ++at) above[at] = coarser[(first + at) / 2] * rates[6];
+    for (size_t at = 0; at < block; ++at) {
+      const size_t own = first + at;
+      const float slope = gradient[own];
+      mean[own] += (1.0f - rates[1]) * (slope - mean[own]);
+      square[own] += (1.0f - rates[2]) * (slope * slope - square[own]);
+      const float whole = square[own] > above[at] ? square[own] : above[at];
+      shared[own] = whole;
+      latents[own] -=
+          rates[0] * (mean[own] * rates[4]) / (__builtin_sqrtf(whole * rates[5]) + rates[3]);
+    }
   }
 }
 

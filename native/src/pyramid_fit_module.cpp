@@ -200,23 +200,31 @@ std::tuple<double, double, std::vector<double>> evaluate(
 void adam(PyramidFit& fit, const std::vector<OutFloats>& latents,
           const std::vector<Floats>& gradients, const std::vector<OutFloats>& means,
           const std::vector<OutFloats>& squares, double rate,
-          const std::pair<double, double>& betas, double epsilon, std::size_t count) {
+          const std::pair<double, double>& betas, double epsilon, double damping,
+          std::size_t count) {
   demand_levels(fit, latents, "latents");
   demand_levels(fit, gradients, "gradients");
   demand_levels(fit, means, "means");
   demand_levels(fit, squares, "squares");
   demand(count > 0, "count: the first step is 1");
+  demand(damping == 0 || damping >= 1, "damping: 0, or from 1 on");
   const double steps = static_cast<double>(count);
   const float rates[] = {static_cast<float>(rate),
                          static_cast<float>(betas.first),
                          static_cast<float>(betas.second),
                          static_cast<float>(epsilon),
                          static_cast<float>(1 / (1 - std::pow(betas.first, steps))),
-                         static_cast<float>(1 / (1 - std::pow(betas.second, steps)))};
+                         static_cast<float>(1 / (1 - std::pow(betas.second, steps))),
+                         damping > 0 ? static_cast<float>(1 / damping) : 0.0f};
+  Moments moments;
+  for (std::size_t level = 0; level < latents.size(); ++level) {
+    moments.latents.push_back(latents[level].data());
+    moments.gradients.push_back(gradients[level].data());
+    moments.means.push_back(means[level].data());
+    moments.squares.push_back(squares[level].data());
+  }
   nb::gil_scoped_release unlocked;
-  for (std::size_t level = 0; level < latents.size(); ++level)
-    fit.adam(latents[level].data(), gradients[level].data(), means[level].data(),
-             squares[level].data(), latents[level].shape(0), rates);
+  fit.adam(moments, rates);
 }
 
 }  // namespace
@@ -233,7 +241,7 @@ void add_pyramid_fit(nb::module_& module) {
            "render"_a.noconvert().none(), "bits"_a.noconvert().none())
       .def("adam", &adam, "latents"_a.noconvert(), "gradients"_a.noconvert(),
            "means"_a.noconvert(), "squares"_a.noconvert(), "rate"_a, "betas"_a, "epsilon"_a,
-           "count"_a);
+           "damping"_a, "count"_a);
 }
 
 }  // namespace inrcodec
