@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import bjontegaard
 import numpy as np
+from bjontegaard.interpolation import interpolate
 
 from bench.published import Curve
 
@@ -98,6 +99,20 @@ def bd_psnr(anchor: Curve, test: Curve) -> Delta:
         min_overlap=0,
     )
     return Delta(float(value), low, high, notes)
+
+
+def rate_at(curve: Curve, psnr: float) -> float:
+    """Bits per pixel that a curve needs for a PSNR in dB, between its points as a BD-rate has it.
+
+    Raises NoDeltaError where the curve has under four points or does not reach that PSNR.
+    """
+    rates, qualities = _rising(curve, [])
+    if not qualities[0] <= psnr <= qualities[-1]:
+        raise NoDeltaError(
+            f"{psnr:.2f} dB is outside {curve.label} ({qualities[0]:.2f} to {qualities[-1]:.2f} dB)"
+        )
+    between = interpolate(np.array(qualities), np.log(rates), METHOD)
+    return math.exp(float(between(psnr)))
 
 
 def matrix(

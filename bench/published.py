@@ -67,24 +67,49 @@ def published_curve(system: str, averaging: Averaging = "mean-psnr") -> Curve:
     raise LookupError(f"no published curve of {system!r} averaged by {averaging}")
 
 
-def per_image(system: str) -> dict[str, Curve]:
-    """The published curve of each image; raises LookupError where none are published."""
+def per_image(system: str, table: Path | None = None) -> dict[str, Curve]:
+    """The published curve of each image; raises LookupError where none are published.
+
+    `table` is a CSV file to read instead of this folder's, with its columns.
+    """
     points: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
-    known = set()
-    for row in _table("kodak_per_image.csv"):
-        known.add(row["system"])
-        if row["system"] == system:
-            points[row["image"]].append(row)
-    if not points:
-        raise LookupError(f"no per-image points of {system!r}; known: {', '.join(sorted(known))}")
+    for row in _points(system, table):
+        points[row["image"]].append(row)
     return {
         image: _curve(system, sorted(rows, key=lambda row: float(row["bpp"])), "one-image")
         for image, rows in sorted(points.items())
     }
 
 
+def rate_weights(system: str, table: Path | None = None) -> tuple[float, ...]:
+    """The lambdas of the points of `per_image`, largest (least rate) first."""
+    found = {float(row["lambda"]) for row in _points(system, table) if row.get("lambda")}
+    return tuple(sorted(found, reverse=True))
+
+
+def _points(system: str, table: Path | None) -> list[dict[str, str]]:
+    rows = _table("kodak_per_image.csv") if table is None else _read(table)
+    known = {row.get("system") or "" for row in rows}
+    if system not in known:
+        among = ", ".join(sorted(known - {""})) or "none"
+        raise LookupError(f"no per-image points of {system!r}; known: {among}")
+    found = [
+        {**row, "psnr": row.get("psnr") or row.get("psnr_db") or ""}
+        for row in rows
+        if row.get("system") == system
+    ]
+    for row in found:
+        try:
+            row["image"], float(row["bpp"]), float(row["psnr"]), float(row.get("lambda") or 0)
+        except (KeyError, TypeError, ValueError):
+            raise LookupError(
+                f"{table}: a row of {system!r} lacks an image, or numbers as bpp, psnr or lambda"
+            ) from None
+    return found
+
+
 def _curve(system: str, rows: list[dict[str, str]], averaging: Averaging) -> Curve:
-    about = _systems()[system]
+    about = _systems().get(system, {"label": system, "rates": "unknown", "kind": "", "source": ""})
     shown = [row.get("ms_ssim", "") for row in rows]
     return Curve(
         system=system,
@@ -110,5 +135,9 @@ def _systems() -> dict[str, dict[str, str]]:
 
 @cache
 def _table(name: str) -> list[dict[str, str]]:
-    with (BASELINES / name).open(encoding="utf-8", newline="") as file:
+    return _read(BASELINES / name)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
