@@ -1,6 +1,6 @@
 """Types of the extension; its source is native/src/module.cpp."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,8 +130,13 @@ class PyramidFit:
         seed: int,
         gradient: NDArray[np.float64],
         latent_gradients: Sequence[NDArray[np.float32]],
+        outside: tuple[Callable[[], None], NDArray[np.float32], NDArray[np.float32]] | None,
     ) -> tuple[float, float]:
-        """Mean square error and bits; writes the gradients of error + rate x bits / positions."""
+        """Mean square error and bits; writes the gradients of error + rate x bits / positions.
+
+        `outside` has another distortion: what is called once its first array holds the render, and
+        leaves in the second one the gradient that takes the place of the error's.
+        """
 
     def evaluate(
         self,

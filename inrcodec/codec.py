@@ -42,7 +42,7 @@ class Encoded:
     """A finished file and what is known of it.
 
     `psnr` is of the decoded file and `float_psnr` of the fit before rounding, of the first track,
-    both in dB.
+    both in dB. `ms_ssim` is of the decoded file's colours, where it was what the fit was tuned for.
     """
 
     data: bytes
@@ -54,6 +54,7 @@ class Encoded:
     net: str
     macs_per_sample: int
     interrupted: bool
+    ms_ssim: float | None = None
 
     @property
     def bpp(self) -> float:
@@ -102,7 +103,7 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
             f"size: {limit} bytes asked, {len(data)} reached with net {fitted[0].spec.net}; "
             "give a larger target or a smaller --net"
         )
-    reached = finished(lambda: _proved(data, signal, fitted), budget)
+    reached, similarity = finished(lambda: _proved(data, signal, fitted, settings), budget)
     progress("check", 1.0, reached)
     return Encoded(
         data=data,
@@ -114,6 +115,7 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
         net="+".join(track.spec.net for track in fitted),
         macs_per_sample=sum(track.spec.macs_per_sample for track in fitted),
         interrupted=budget.interrupted,
+        ms_ssim=similarity,
     )
 
 
@@ -128,8 +130,12 @@ def _packed(
     return pack(header, [*sections, *extra])
 
 
-def _proved(data: bytes, signal: Signal, fitted: Sequence[FittedTrack]) -> float:
-    """Decode what was written, demand the very symbols that were meant, and measure it."""
+def _proved(
+    data: bytes, signal: Signal, fitted: Sequence[FittedTrack], settings: Settings
+) -> tuple[float, float | None]:
+    """Decode what was written, demand the very symbols that were meant, and measure it: its PSNR,
+    and the MS-SSIM that it was tuned for.
+    """
     view = open(data)
     _, sections = unpack(data)
     for number, (layer, track) in enumerate(zip(view.layers, fitted, strict=True)):
@@ -142,7 +148,14 @@ def _proved(data: bytes, signal: Signal, fitted: Sequence[FittedTrack]) -> float
             same &= bool((layer.field.latents.read(level, window) == plane).all())
         if not same or recipes != track.quantised.recipes:
             raise InrcodecError("proof: the file does not decode to what was encoded; report this")
-    return psnr(signal, view.read())
+    decoded = view.read()
+    if settings.tune == "mse":
+        return psnr(signal, decoded), None
+    from inrcodec.fitting.ms_ssim import MsSsim
+    from inrcodec.fitting.signals import normalised
+
+    ours, theirs = (normalised(split_alpha(each)[0]) for each in (signal, decoded))
+    return psnr(signal, decoded), MsSsim(ours).similarity(theirs)
 
 
 def decode(

@@ -148,6 +148,15 @@ def test_encode_one_file(here: Path, run: Run, kind: str) -> None:
     assert inrcodec.decode(data).samples.shape == (HEIGHT, WIDTH, 3)
 
 
+def test_encode_tuned(here: Path, run: Run) -> None:
+    """What it was tuned for is reported beside the PSNR."""
+    words = ("encode", "photo.png", "new.inrc", *QUICK_OF["pyramid"], "--tune", "ms-ssim", "-f")
+    (line,) = run(*words).lines
+    (record,) = run(*words, "--json").records
+    assert 0 < record["ms_ssim"] < 1
+    assert f" {record['psnr']:.2f} dB, MS-SSIM {record['ms_ssim']:.4f}, pyramid" in line
+
+
 @each_kind
 def test_encode_json(here: Path, run: Run, kind: str) -> None:
     done = run("encode", "photo.png", "new.inrc", *QUICK_OF[kind], "--json")
@@ -160,6 +169,7 @@ def test_encode_json(here: Path, run: Run, kind: str) -> None:
         "samples": HEIGHT * WIDTH,
         "bpp": 8 * Path("new.inrc").stat().st_size / (HEIGHT * WIDTH),
         "psnr": 0,
+        "ms_ssim": None,
         "seconds": 0,
         # Those after each rounded layer count for a pyramid.
         "steps": 5 if kind == "siren" else record["steps"],
@@ -566,6 +576,7 @@ def prepare_bad_inputs(here: Path, encoded: bytes) -> None:
     save(Path("same/a.bmp"))
     Path("nothing").mkdir()
     save(Path("small.png"), height=HEIGHT - 1)
+    save(Path("tiny.png"), height=10)
 
 
 BAD = [
@@ -597,6 +608,10 @@ BAD = [
     (ExitCode.USAGE, "encode photo.png new.inrc --net 6/8/1 --kind siren"),
     (ExitCode.USAGE, "encode photo.png new.inrc --net 2x8 --kind pyramid"),
     (ExitCode.USAGE, "encode photo.png new.inrc --kind wavelet"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --tune vmaf"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --tune ms-ssim --psnr 30"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --tune ms-ssim --net 2x8"),
+    (ExitCode.USAGE, "encode tiny.png new.inrc --tune ms-ssim --steps 5"),
     (ExitCode.USAGE, "encode photo.png new.inrc --max-time 0"),
     (ExitCode.USAGE, "encode photo.png new.inrc --device tpu"),
     (ExitCode.USAGE, "encode photo.png new.inrc --seed -1"),

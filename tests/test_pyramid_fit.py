@@ -419,7 +419,7 @@ def test_curvatures_of_a_quadratic(seed: int) -> None:
     class Quadratic:
         def step(self, parameters: np.ndarray, *_: Any, **__: Any) -> Step:
             slopes = (hessian @ parameters.astype(np.float64)).astype(np.float32)
-            return Step(0.0, 0.0, slopes, [])
+            return Step(0.0, 0.0, 0.0, slopes, [])
 
     step: Any = Quadratic()
     before = state.networks.flat.copy()

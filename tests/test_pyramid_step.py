@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from inrcodec import native_choice as choice
 from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec, causal_offsets, coarser_offsets
 from inrcodec.fitting.native_step import NativeStep, step_for
-from inrcodec.fitting.pyramid_step import HARD, SOFT, STRAIGHT, Floats, Step, TorchStep
+from inrcodec.fitting.pyramid_step import (
+    HARD,
+    SOFT,
+    STRAIGHT,
+    Evaluation,
+    Floats,
+    Step,
+    TorchStep,
+)
 
 EXTENSION = choice.extension()
 AVAILABLE = EXTENSION.available() if EXTENSION else []
@@ -76,6 +85,7 @@ def far(one: np.ndarray, other: np.ndarray) -> float:
 def assert_near(spec: PyramidSpec, one: Step, other: Step, most: float) -> None:
     assert one.mse == pytest.approx(other.mse, rel=1e-5)
     assert one.bits == pytest.approx(other.bits, rel=1e-5)
+    assert one.distortion == pytest.approx(other.distortion, rel=1e-5)
     assert one.parameters is not None
     assert other.parameters is not None
     ends = np.cumsum([tensor.size for tensor in spec.tensors()])[:-1]
@@ -192,7 +202,86 @@ def test_native_evaluation_is_torchs(spec: PyramidSpec) -> None:
     assert other.render is not None
     np.testing.assert_allclose(one.render, other.render, atol=2e-5)
     hard = native_of(spec, target).step(parameters, latents, 0.02, mode=HARD)
-    assert hard == (one.mse, pytest.approx(sum(one.level_bits)), None, None)
+    assert hard == (one.mse, pytest.approx(sum(one.level_bits)), one.mse, None, None)
+
+
+class Power:
+    """Sum of powers of the errors; of 2, and scaled as the mean is, the MSE."""
+
+    def __init__(self, target: Floats, power: int, scale: float) -> None:
+        self.target, self.power, self.scale = target, power, np.float32(scale)
+
+    def value(self, render: Floats) -> float:
+        assert render.shape == self.target.shape
+        assert 0 <= render.min() <= render.max() <= 1
+        errors = np.abs(render - self.target)
+        return float(self.scale * (errors**self.power).sum(dtype=np.float64))
+
+    def slope(self, render: Floats) -> tuple[float, Floats]:
+        errors = render - self.target
+        rise = self.power * np.abs(errors) ** (self.power - 1) * np.sign(errors)
+        return self.value(render), self.scale * rise
+
+
+def assert_evaluates_as(one: Evaluation, other: Evaluation) -> None:
+    assert one.distortion == pytest.approx(other.distortion, rel=1e-5)
+    assert (one.mse, one.render) == (pytest.approx(other.mse, rel=1e-5), None)
+    assert one.level_bits == pytest.approx(other.level_bits, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", [SOFT, STRAIGHT])
+@pytest.mark.parametrize("spec", [SPECS[i] for i in (0, 1, 5, 6, 8, 10, 11)], ids=str)
+def test_another_distortion_is_the_same_in_both(spec: PyramidSpec, mode: str) -> None:
+    if EXTENSION is None:
+        pytest.skip("the extension is not built")
+    target, parameters, latents = state_of(spec)
+    fourth = Power(target, 4, 3 / target.size)
+    one, other = NativeStep(spec, target, 1, fourth), TorchStep(spec, target, fourth)
+    arguments = (parameters, latents, 0.02, 0.25, 0.0, mode)
+    descended = other.step(*arguments)
+    assert descended.distortion != pytest.approx(descended.mse, rel=0.01)
+    assert_near(spec, one.step(*arguments), descended, 1e-4)
+    assert_evaluates_as(one.evaluate(parameters, latents), other.evaluate(parameters, latents))
+    assert one.step(parameters, latents, 0.02, mode=HARD).distortion == (
+        one.evaluate(parameters, latents).distortion
+    )
+
+
+@pytest.mark.parametrize("kind", [TorchStep, native_of])
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[5], SPECS[8], SPECS[11]], ids=str)
+def test_the_mse_from_outside_is_the_one_within(
+    spec: PyramidSpec, kind: Callable[..., NativeStep | TorchStep]
+) -> None:
+    target, parameters, latents = state_of(spec)
+    within = kind(spec, target)
+    outside = type(within)(
+        spec,
+        target,
+        **({"threads": 2} if kind is native_of else {}),
+        distortion=Power(target, 2, 1 / target.size),
+    )
+    arguments = (parameters, latents, 0.02, 0.3, 0.2, SOFT, 5)
+    assert_near(spec, outside.step(*arguments), within.step(*arguments), 1e-5)
+    assert_evaluates_as(outside.evaluate(parameters, latents), within.evaluate(parameters, latents))
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+def test_a_failing_distortion_leaves_the_step_usable(failure: type[BaseException]) -> None:
+    spec = SPECS[-1]
+    target, parameters, latents = state_of(spec)
+    failures = [failure("halfway")]
+
+    class Failing(Power):
+        def slope(self, render: Floats) -> tuple[float, Floats]:
+            if failures:
+                raise failures.pop()
+            return super().slope(render)
+
+    step = step_for(spec, target, 2, Failing(target, 2, 1 / target.size))
+    with pytest.raises(failure, match="halfway"):
+        step.step(parameters, latents, 0.02)
+    expected = step_for(spec, target, 2).step(parameters, latents, 0.02)
+    assert_near(spec, step.step(parameters, latents, 0.02), expected, 1e-5)
 
 
 @pytest.mark.parametrize("spec", SPECS[-3:], ids=lambda s: str(s.lattice))

@@ -16,7 +16,7 @@ from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
 from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
-from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS
+from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS, TUNES
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
 BROKEN_PIPE, TERMINATED = 141, 143
@@ -214,6 +214,8 @@ def _encode_words(words: _Command) -> None:
     add("--psnr", type=float, metavar="DB", help="PSNR in dB, within 0.05")
     add("--lossless", action="store_true", help="refused: no field can do it yet")
     add = words.add_argument
+    about = f"what to keep small beside the size ({TUNES[0]})"
+    add("--tune", choices=TUNES, help=about)
     efforts = f"{min(EFFORT)}..{max(EFFORT)}"
     about = f"higher is slower and smaller ({DEFAULT_EFFORT})"
     add("-e", "--effort", type=int, metavar=efforts, help=about)

@@ -92,6 +92,7 @@ def _record(job: Job, encoded: Encoded, settings: Settings, device: str) -> dict
         "samples": encoded.positions,
         "bpp": encoded.bpp,
         "psnr": encoded.psnr,
+        "ms_ssim": encoded.ms_ssim,
         "seconds": encoded.seconds,
         "steps": encoded.steps,
         "kind": settings.chosen_kind,
@@ -110,6 +111,8 @@ def _report(args: argparse.Namespace, job: Job, record: dict[str, Any]) -> None:
         put(as_json(record))
     elif not args.quiet:
         size = f"{record['bytes']} bytes, {record['bpp']:.3f} bpp, {record['psnr']:.2f} dB"
+        if record["ms_ssim"] is not None:
+            size += f", MS-SSIM {record['ms_ssim']:.4f}"
         say(f"{name}: {size}, {record['kind']} {record['net']}, {record['seconds']:.0f} s")
     if record["interrupted"]:
         say(f"inrcodec: interrupted; {name} holds the best field so far")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,6 +14,7 @@ from inrcodec.fitting.pyramid_step import (
     HARD,
     SOFT,
     STRAIGHT,
+    Distortion,
     Evaluation,
     Floats,
     Levels,
@@ -22,19 +24,30 @@ from inrcodec.fitting.pyramid_step import (
 from inrcodec.native_choice import extension, instruction_set
 
 
-def step_for(spec: PyramidSpec, target: Floats, threads: int) -> NativeStep | TorchStep:
+def step_for(
+    spec: PyramidSpec, target: Floats, threads: int, distortion: Distortion | None = None
+) -> NativeStep | TorchStep:
     """The fastest step there is: the extension's, else torch's with the threads torch has."""
-    return NativeStep(spec, target, threads) if instruction_set() else TorchStep(spec, target)
+    if instruction_set():
+        return NativeStep(spec, target, threads, distortion)
+    return TorchStep(spec, target, distortion)
 
 
 class NativeStep:
     """As `TorchStep`, but for the noise: of other numbers, and only nearly Gaussian.
 
     Takes 36 to 175 bytes per position besides latents and target: 135 with 7 levels, 3 outputs and
-    2 residual convolutions. Results vary with the number of threads only as sums do.
+    2 residual convolutions; twice a render more where a distortion is given. Results vary with the
+    number of threads only as sums do.
     """
 
-    def __init__(self, spec: PyramidSpec, target: Floats, threads: int) -> None:
+    def __init__(
+        self,
+        spec: PyramidSpec,
+        target: Floats,
+        threads: int,
+        distortion: Distortion | None = None,
+    ) -> None:
         native, isa = extension(), instruction_set()
         if native is None or isa is None:
             raise UsageError("native step: the extension is not built, or switched off")
@@ -55,6 +68,7 @@ class NativeStep:
                 np.ascontiguousarray(target, np.float32).ravel(),
                 threads,
             )
+        self._outside = None if distortion is None else _Outside(distortion, target.shape)
         self._gradient = np.zeros(spec.parameter_count)
         self._slopes, self._means, self._squares = Levels(), Levels(), Levels()
 
@@ -71,10 +85,11 @@ class NativeStep:
         """As `TorchStep.step`; `temperature` is 0.001 to 1000, `seed` a number of 32 bits."""
         if mode == HARD:
             state = self.evaluate(parameters, latents)
-            return Step(state.mse, sum(state.level_bits), None, None)
+            return Step(state.mse, sum(state.level_bits), state.distortion, None, None)
         if mode not in (SOFT, STRAIGHT):
             raise UsageError(f"mode {mode}: {SOFT}, {STRAIGHT} or {HARD} is needed")
         self._slopes = self._slopes or self._like_latents()
+        outside = self._outside
         with _refusals():
             mse, bits = self._fit.descend(
                 mode == SOFT,
@@ -86,8 +101,10 @@ class NativeStep:
                 seed,
                 self._gradient,
                 self._flat(self._slopes),
+                outside and outside.argument(),
             )
-        return Step(mse, bits, self._gradient.astype(np.float32), list(self._slopes))
+        distortion = outside.value if outside else mse
+        return Step(mse, bits, distortion, self._gradient.astype(np.float32), list(self._slopes))
 
     def evaluate(
         self,
@@ -99,7 +116,8 @@ class NativeStep:
     ) -> Evaluation:
         """As `TorchStep.evaluate`."""
         spec = self.spec
-        values = np.empty((*spec.lattice, spec.outputs), np.float32) if render else None
+        seen = render or self._outside is not None
+        values = np.empty((*spec.lattice, spec.outputs), np.float32) if seen else None
         costs = self._like_latents() if latent_bits else None
         with _refusals():
             mse, coded_mse, level_bits = self._fit.evaluate(
@@ -109,7 +127,11 @@ class NativeStep:
                 None if values is None else values.reshape(-1),
                 None if costs is None else self._flat(costs),
             )
-        return Evaluation(mse, coded_mse, tuple(level_bits), values, costs)
+        distortion = mse
+        if self._outside is not None and values is not None:
+            distortion = self._outside.distortion.value(values)
+        values = values if render else None
+        return Evaluation(mse, coded_mse, distortion, tuple(level_bits), values, costs)
 
     def adam(
         self,
@@ -140,6 +162,21 @@ class NativeStep:
         if not all(level.flags.c_contiguous for level in levels):
             raise UsageError("latents: contiguous arrays are needed")
         return [level.reshape(-1) for level in levels]
+
+
+class _Outside:
+    """A Distortion that is called between the way to the render and the way back."""
+
+    def __init__(self, distortion: Distortion, shape: tuple[int, ...]) -> None:
+        self.distortion, self.value = distortion, math.nan
+        self._render, self._slopes = np.empty(shape, np.float32), np.empty(shape, np.float32)
+
+    def argument(self) -> tuple[Callable[[], None], Floats, Floats]:
+        """As the extension takes it."""
+        return self._call, self._render.reshape(-1), self._slopes.reshape(-1)
+
+    def _call(self) -> None:
+        self.value, self._slopes[...] = self.distortion.slope(self._render)
 
 
 @contextmanager

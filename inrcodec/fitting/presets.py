@@ -93,6 +93,8 @@ PYRAMID_EFFORT = {
 
 KINDS = ("pyramid", "siren")
 
+TUNES = ("mse", "ms-ssim")
+
 MAX_HIDDEN_LAYERS, MAX_UNITS = 3, 64
 """Of the networks of a pyramid, for its fit."""
 
@@ -110,7 +112,9 @@ class Settings:
     (default) or `siren`. `net` is sine layers x width, as in 10x28, and implies `siren`; or, for
     `pyramid`, widths of the hidden layers of contexts and of synthesis and the number of residual
     convolutions, as in 12-12/24/2. `steps` and `rate_weight` (lambda) override the preset's steps
-    and the target. `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
+    and the target. `tune` is the distortion that a fit makes small: `mse` (default) or, for the
+    colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in seconds bounds the fit. `device`
+    is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -126,6 +130,7 @@ class Settings:
     omega_0: float = 30.0
     steps: int | None = None
     rate_weight: float | None = None
+    tune: str = TUNES[0]
 
     def __post_init__(self) -> None:
         targets = [
@@ -149,6 +154,15 @@ class Settings:
         _within("seed", self.seed, 0, 2**63 - 1)
         if self.kind not in (None, *KINDS):
             raise UsageError(f"kind {self.kind!r}: {' or '.join(KINDS)} is needed")
+        if self.tune not in TUNES:
+            raise UsageError(f"tune {self.tune!r}: {' or '.join(TUNES)} is needed")
+        if self.tune != "mse" and self.psnr is not None:
+            raise UsageError(
+                f"psnr and tune {self.tune}: a PSNR is a squared error; ask for a quality or a "
+                "size, or tune for mse"
+            )
+        if self.tune != "mse" and self.chosen_kind != "pyramid":
+            raise UsageError(f"tune {self.tune}: a pyramid is needed, not a {self.chosen_kind}")
         if self.net is not None:
             if self.chosen_kind == "siren":
                 self.layers()

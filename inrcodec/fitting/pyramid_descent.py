@@ -207,7 +207,7 @@ def measure(state: PyramidState, step: AnyStep) -> Evaluation:
 def loss(state: PyramidState, step: AnyStep) -> float:
     """What a descent makes least, of the rounded state."""
     now = measure(state, step)
-    return now.mse + state.rate_weight * sum(now.level_bits) / math.prod(step.spec.lattice)
+    return now.distortion + state.rate_weight * sum(now.level_bits) / math.prod(step.spec.lattice)
 
 
 def move_networks(networks: Networks, soap: Soap, outcome: Step, clip: float, rate: float) -> None:

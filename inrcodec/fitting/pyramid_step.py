@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,24 +22,41 @@ SOFT, STRAIGHT, HARD = "soft", "straight", "hard"
 """Soft-round around noise; rounded forward, soft backward; rounded, without gradients."""
 
 
+class Distortion(Protocol):
+    """How far a render `[*lattice, outputs]` in 0..1 is from the target, where MSE is not meant."""
+
+    def value(self, render: Floats) -> float:
+        """The distortion of a render."""
+
+    def slope(self, render: Floats) -> tuple[float, Floats]:
+        """The distortion of a render, and its gradient in the same shape."""
+
+
 class Step(NamedTuple):
-    """MSE, bits of all latents; gradients of MSE + rate_weight x bits / positions, None of HARD."""
+    """MSE, bits of all latents, distortion; gradients of the loss, None of HARD.
+
+    The loss is distortion + rate_weight x bits / positions; the distortion is the MSE where the
+    step was given no other.
+    """
 
     mse: float
     bits: float
+    distortion: float
     parameters: Floats | None
     latents: Levels | None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A rounded state: mean square errors of values and of their code values, bits by level.
+    """A rounded state: mean square errors of values and of their code values, distortion of values
+    (as in Step), bits by level.
 
     `render` is `[*lattice, outputs]` in 0..1, `latent_bits` as the latents; where asked for.
     """
 
     mse: float
     coded_mse: float
+    distortion: float
     level_bits: tuple[float, ...]
     render: Floats | None = None
     latent_bits: Levels | None = None
@@ -48,14 +65,18 @@ class Evaluation:
 class TorchStep:
     """The meaning of a step in plain operations. `target` is `[*lattice, outputs]` in 0..1.
 
+    `distortion` is what the loss counts instead of the MSE to the target.
     `latents` are one float32 array per level, finest first, as they are before rounding;
     `parameters` is float32 and flat, in the order of `spec.tensors()`.
     """
 
-    def __init__(self, spec: PyramidSpec, target: Floats) -> None:
+    def __init__(
+        self, spec: PyramidSpec, target: Floats, distortion: Distortion | None = None
+    ) -> None:
         if target.shape != (*spec.lattice, spec.outputs):
             raise UsageError(f"target: {target.shape}, not {(*spec.lattice, spec.outputs)}")
-        self.spec, self._moments = spec, list[tuple[Floats, Floats]]()
+        self.spec, self._distortion = spec, distortion
+        self._moments = list[tuple[Floats, Floats]]()
         self._target = torch.from_numpy(np.moveaxis(target, -1, 0).copy())
 
     def step(
@@ -76,7 +97,7 @@ class TorchStep:
         """
         if mode == HARD:
             state = self.evaluate(parameters, latents)
-            return Step(state.mse, sum(state.level_bits), None, None)
+            return Step(state.mse, sum(state.level_bits), state.distortion, None, None)
         if mode not in (SOFT, STRAIGHT):
             raise UsageError(f"mode {mode}: {SOFT}, {STRAIGHT} or {HARD} is needed")
         flat, *free = (torch.tensor(x).requires_grad_() for x in (parameters, *latents))
@@ -90,11 +111,17 @@ class TorchStep:
                 random = torch.randn(latent.shape, generator=generator)
                 rounded.append(soft_round(soft + noise * random, temperature))
         values, bits = values_and_bits(self.spec, flat, rounded)
-        mse = (values + (values.clamp(0, 1) - values).detach() - self._target).square().mean()
+        render = values + (values.clamp(0, 1) - values).detach()
+        mse = (render - self._target).square().mean()
+        distortion, towards = mse.item(), mse
+        if self._distortion is not None:
+            distortion, slope = self._distortion.slope(_channels_last(render.detach()))
+            towards = (render * torch.from_numpy(np.moveaxis(slope, -1, 0))).sum()
         total = torch.stack([level.sum() for level in bits]).sum()
-        (mse + rate_weight / math.prod(self.spec.lattice) * total).backward()
+        (towards + rate_weight / math.prod(self.spec.lattice) * total).backward()
         slopes = [torch.zeros_like(x) if x.grad is None else x.grad for x in (flat, *free)]
-        return Step(mse.item(), total.item(), slopes[0].numpy(), [x.numpy() for x in slopes[1:]])
+        parameter_slopes, *latent_slopes = (x.numpy() for x in slopes)
+        return Step(mse.item(), total.item(), distortion, parameter_slopes, latent_slopes)
 
     @torch.no_grad()
     def evaluate(
@@ -109,12 +136,14 @@ class TorchStep:
         rounded = [torch.floor(torch.tensor(latent) + 0.5) for latent in latents]
         values, bits = values_and_bits(self.spec, torch.tensor(parameters), rounded)
         values = values.clamp(0, 1)
-        coded = torch.floor(values * peak + 0.5) / peak
+        coded, own = torch.floor(values * peak + 0.5) / peak, _channels_last(values)
+        mse = float((values - self._target).square().mean())
         return Evaluation(
-            float((values - self._target).square().mean()),
+            mse,
             float((coded - self._target).square().mean()),
+            mse if self._distortion is None else self._distortion.value(own),
             tuple(float(level.sum(dtype=torch.float64)) for level in bits),
-            np.moveaxis(values.numpy(), 0, -1).copy() if render else None,
+            own if render else None,
             [level.numpy() for level in bits] if latent_bits else None,
         )
 
@@ -149,3 +178,7 @@ class TorchStep:
                 whole = np.maximum(square, above[covering] / np.float32(damping))
             latent -= rate * (mean / corrections[0]) / (np.sqrt(whole / corrections[1]) + epsilon)
             above = whole
+
+
+def _channels_last(values: torch.Tensor) -> Floats:
+    return np.moveaxis(values.numpy(), 0, -1).copy()

@@ -121,22 +121,22 @@ def trimmed(
 def _curvature(
     state: PyramidState, step: AnyStep, latents: list[Floats], level: int, error: float
 ) -> float:
-    """Mean second derivative of the squared error by the latents of a level."""
+    """Mean second derivative of the distortion by the latents of a level."""
     generator = np.random.default_rng(level)
     signs = generator.choice(np.array([-1, 1], np.float32), latents[level].shape)
     moved = [*latents[:level], latents[level] + signs, *latents[level + 1 :]]
     outcome = step.evaluate(state.networks.flat, moved, state.peak)
-    return max(2 * (outcome.mse - error) / signs.size, 0.0)
+    return max(2 * (outcome.distortion - error) / signs.size, 0.0)
 
 
 def _slopes(
     state: PyramidState, step: AnyStep, latents: list[Floats], rate_weight: float
 ) -> tuple[float, list[Floats]]:
-    """Squared error, and the loss's gradient by the latents."""
+    """Distortion, and the loss's gradient by the latents."""
     outcome = step.step(state.networks.flat, latents, rate_weight, IDENTITY, 0.0, STRAIGHT)
     assert outcome.latents is not None
     # A step may use its arrays again.
-    return outcome.mse, [slopes.copy() for slopes in outcome.latents]
+    return outcome.distortion, [slopes.copy() for slopes in outcome.latents]
 
 
 def _own_bits(network: IntegerNetwork, planes: Planes, level: int) -> tuple[Floats64, Floats64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import UsageError
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.fitting.ms_ssim import MsSsim, scale_count
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_fit import fit_pyramid
 from inrcodec.fitting.pyramid_result import Probe
 from inrcodec.fitting.pyramid_spec import PROBED_FROM, chosen_spec, probe_window, section_bytes
+from inrcodec.fitting.pyramid_step import Distortion, Floats
 from inrcodec.fitting.pyramid_targets import PyramidGoal, weight_of_quality
 from inrcodec.fitting.rate_control import Goal, fit_track
 from inrcodec.fitting.samples import Samples
@@ -45,6 +47,9 @@ def fit_signal(
 ) -> list[FittedTrack]:
     """Fit every part of a signal so that the file, `fixed_bytes` of it given, meets the target."""
     device = chosen_device(settings.device)
+    if settings.tune == "ms-ssim":
+        # Refused before alpha is fitted.
+        scale_count(parts[0].info.lattice)
     left = settings.budget_bytes(parts[0].info.positions) - fixed_bytes
     fit_part = _fit_siren if settings.chosen_kind == "siren" else _fit_pyramid
     fitted: list[FittedTrack] = []
@@ -103,12 +108,14 @@ def _fit_pyramid(
     elif math.isfinite(available) and settings.quality is None:
         goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
     target = normalised(part)
-    step, probe = step_for(spec, target, workers.count), None
+    distorted = _distortion(part, settings, workers)
+    step, probe = step_for(spec, target, workers.count, distorted(target)), None
     if part.info.positions > PROBED_FROM:
         window = probe_window(spec)
         own = target[tuple(slice(*ends) for ends in window)]
         smaller = replace(spec, lattice=own.shape[:-1], tile=0)
-        probe = Probe(step_for(smaller, own, workers.count), tuple(start for start, _ in window))
+        inner = step_for(smaller, own, workers.count, distorted(own))
+        probe = Probe(inner, tuple(start for start, _ in window))
     seed, peak = settings.seed, _peak(part)
     fitted = fit_pyramid(spec, step, peak, goal, preset, seed, budget, progress, probe)
     return FittedTrack(
@@ -119,6 +126,15 @@ def _fit_pyramid(
         fitted.latents,
         fitted.bits / 8 + section_bytes(spec, fitted.bits / 8),
     )
+
+
+def _distortion(
+    part: Signal, settings: Settings, workers: Workers
+) -> Callable[[Floats], Distortion | None]:
+    """What makes the distortion from a target; none is the MSE, and what alpha is tuned for."""
+    if settings.tune == "mse" or part.info.channels == ("alpha",):
+        return lambda target: None
+    return lambda target: MsSsim(target, workers)
 
 
 def normalised(part: Signal) -> NDArray[np.float32]:

@@ -202,6 +202,16 @@ void PyramidFit::distort() {
     });
 }
 
+void PyramidFit::replace_slopes(const float* render_slopes) {
+  const std::size_t width = fit_.levels[0].grid.width;
+  each(rows_, [&](const Piece& piece, Scratch&) {
+    for (std::size_t at = piece.first * width; at < (piece.first + piece.count) * width; ++at)
+      for (std::size_t channel = 0; channel < fit_.outputs; ++channel)
+        fit_.gradients[0].channels[channel][at + at / width * 2] =
+            render_slopes[at * fit_.outputs + channel];
+  });
+}
+
 void PyramidFit::distort_back() {
   for (std::size_t index = fit_.residuals; index-- > 0;)
     each(rows_, [&](const Piece& piece, Scratch& scratch) {
@@ -266,6 +276,10 @@ Answer PyramidFit::step(const Request& request) {
     kernel_.round(fit_, piece.level, piece.first, piece.count);
   });
   distort();
+  if (request.distortion) {
+    request.distortion();
+    replace_slopes(request.render_slopes);
+  }
   if (fit_.mode != HARD) distort_back();
   code(answer.bits);
   for (const Scratch& scratch : scratch_) {

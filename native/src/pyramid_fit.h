@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "pyramid_fit_kernel.h"
@@ -40,6 +41,10 @@ struct Request {
   std::uint32_t seed;
   float peak;
   float* render;
+  // Called when there is a render, if given; leaves in `render_slopes`, [*lattice, outputs], what
+  // the gradient of the mean square error gives way to.
+  std::function<void()> distortion;
+  const float* render_slopes;
 };
 
 struct Answer {
@@ -85,6 +90,7 @@ class PyramidFit {
   void each(const Pieces& pieces, const std::function<void(const Piece&, Scratch&)>& work);
   void flush(Scratch& scratch, std::size_t first, std::size_t count);
   void distort();
+  void replace_slopes(const float* render_slopes);
   void distort_back();
   void code(std::vector<double>& bits);
 

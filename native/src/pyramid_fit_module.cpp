@@ -94,6 +94,8 @@ std::string refusal(const Shape& shape) {
 using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutFloats = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OutDoubles = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+// What is called when there is a render; the render; the gradient that the call leaves.
+using Outside = std::tuple<nb::callable, OutFloats, Floats>;
 using Places = std::vector<std::pair<std::size_t, std::vector<std::ptrdiff_t>>>;
 
 void demand(bool held, const std::string& otherwise) {
@@ -157,7 +159,8 @@ std::pair<double, double> descend(PyramidFit& fit, bool soft, const Floats& para
                                   const std::vector<Floats>& latents, float rate,
                                   float temperature, float noise, std::uint32_t seed,
                                   const OutDoubles& gradient,
-                                  const std::vector<OutFloats>& latent_gradients) {
+                                  const std::vector<OutFloats>& latent_gradients,
+                                  const std::optional<Outside>& outside) {
   Request request = request_of(fit, parameters, latents);
   demand_size(gradient, fit.parameter_count(), "gradient");
   demand_levels(fit, latent_gradients, "latent_gradients");
@@ -169,6 +172,17 @@ std::pair<double, double> descend(PyramidFit& fit, bool soft, const Floats& para
   request.noise = noise;
   request.seed = seed;
   for (const OutFloats& level : latent_gradients) request.slopes.push_back(level.data());
+  if (outside) {
+    const auto& [_, render, render_slopes] = *outside;
+    demand_size(render, fit.position_count() * fit.outputs(), "render");
+    demand_size(render_slopes, fit.position_count() * fit.outputs(), "render_slopes");
+    request.render = render.data();
+    request.render_slopes = render_slopes.data();
+    request.distortion = [&] {
+      nb::gil_scoped_acquire locked;
+      std::get<0>(*outside)();
+    };
+  }
   nb::gil_scoped_release unlocked;
   const Answer answer = fit.step(request);
   std::copy(answer.parameters.begin(), answer.parameters.end(), gradient.data());
@@ -236,7 +250,7 @@ void add_pyramid_fit(nb::module_& module) {
            "synthesis"_a, "residuals"_a, "context_places"_a, "target"_a.noconvert(), "threads"_a)
       .def("descend", &descend, "soft"_a, "parameters"_a.noconvert(), "latents"_a.noconvert(),
            "rate"_a, "temperature"_a, "noise"_a, "seed"_a, "gradient"_a.noconvert(),
-           "latent_gradients"_a.noconvert())
+           "latent_gradients"_a.noconvert(), "outside"_a.noconvert().none())
       .def("evaluate", &evaluate, "parameters"_a.noconvert(), "latents"_a.noconvert(), "peak"_a,
            "render"_a.noconvert().none(), "bits"_a.noconvert().none())
       .def("adam", &adam, "latents"_a.noconvert(), "gradients"_a.noconvert(),

@@ -19,6 +19,9 @@ struct Loss {
     const Vector target = load(fit.target[channel] + place);
     const Vector error = first_of(value - target, left);
     squares += error * error;
+    if (fit.render)
+      for (size_t lane = 0; lane < least(left, LANES); ++lane)
+        fit.render[(place + lane) * fit.outputs + channel] = value[lane];
     if (fit.mode != HARD) {
       const float factor = 2.0f / static_cast<float>(fit.outputs * grid.count);
       float* const to = fit.gradients[0].channels[channel] + row * (grid.width + 2) + column;
@@ -28,9 +31,6 @@ struct Loss {
         __builtin_convertvector(value * fit.peak + 0.5f, Ints), Vector);
     const Vector coded = first_of(code / fit.peak - target, left);
     coded_squares += coded * coded;
-    if (fit.render)
-      for (size_t lane = 0; lane < least(left, LANES); ++lane)
-        fit.render[(place + lane) * fit.outputs + channel] = value[lane];
   }
 
   void end(Scratch& scratch) const {
