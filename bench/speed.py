@@ -1,26 +1,30 @@
 """Joins each stage of the codec with a plain reference and their times: python -m bench.speed.
 
 Both take turns in one process. One thread is measured in processor time, so that other work on the
-machine matters little; several threads, and processes that start, in wall time. The field is a
-siren of random weights: its speed is that of any other of its shape.
+machine matters little; several threads, and processes that start, in wall time. The fields are a
+siren of random weights and pyramids of random latents: as fast as any of their shape.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import inrcodec
+from bench.pyramid_subject import NETS, PyramidSubject, pure_python
 from bench.subject import ROOT, Sizes, Subject, agree, eager
 from bench.timing import Comparison, Run, compare, machine, markdown, record, threads
 from inrcodec.bitstream.container import unpack
@@ -31,6 +35,8 @@ from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.stacks import layers_of
 from inrcodec.fitting.workers import Workers, working
+from inrcodec.query.kernels import pyramid
+from inrcodec.query.kernels.native_pyramid import synthesise
 
 LEAST_ROUNDS, ROUNDS = 5, 15
 
@@ -172,6 +178,36 @@ def decoding(bench: Bench) -> Iterator[Comparison]:
     )
 
 
+def pyramids(bench: Bench) -> Iterator[Comparison]:
+    """Latents to values, and bytes to samples, beside the same in numpy and constriction."""
+    sizes = bench.subject.sizes
+    for net in NETS:
+        subject = PyramidSubject(sizes.height, sizes.width, net)
+        spec, field, data = subject.spec, subject.field, subject.data
+        whole = [(0, size) for size in spec.lattice]
+
+        def plain(data: bytes = data) -> Any:
+            with pure_python():
+                return inrcodec.decode(data)
+
+        agree(synthesise(field, whole), pyramid.synthesise(field, whole), 0)
+        agree(inrcodec.decode(data).samples, plain().samples, 0)
+        yield bench.compare(
+            f"pyramid render, {spec.net}",
+            Run("", partial(synthesise, field, whole)),
+            Run("numpy", partial(pyramid.synthesise, field, whole)),
+            "pixels",
+            math.prod(spec.lattice),
+        )
+        yield bench.compare(
+            f"whole decode of a pyramid, {spec.net}",
+            Run("decode", partial(inrcodec.decode, data)),
+            Run("pure Python", plain),
+            "pixels",
+            math.prod(spec.lattice),
+        )
+
+
 def starting(bench: Bench) -> Iterator[Comparison]:
     """Processes that end as soon as they have done what they are for."""
     with tempfile.TemporaryDirectory() as folder:
@@ -204,6 +240,7 @@ STAGES: dict[str, Callable[[Bench], Iterator[Comparison]]] = {
     "entropy": entropy,
     "query": query,
     "decode": decoding,
+    "pyramid": pyramids,
     "start": starting,
 }
 
@@ -251,7 +288,8 @@ def main(words: Sequence[str] | None = None) -> int:
         f"\nPicture {sizes.width}x{sizes.height}, siren {sizes.spec.net} of random weights,",
         end=" ",
     )
-    print(f"{len(bench.subject.data):,} bytes; batches of {sizes.batch:,}.", end=" ")
+    print(f"{len(bench.subject.data):,} bytes; batches of {sizes.batch:,};", end=" ")
+    print("pyramids of random latents, about 0.5 bits per pixel.", end=" ")
     print(f"Least / median of {rounds} turns, in {clock}; starts of processes in wall time.")
     print(f"\n{markdown(found)}")
     return 0

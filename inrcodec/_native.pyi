@@ -98,6 +98,26 @@ def latent_bits(
 ) -> list[float]:
     """Bits of each of `levels`, by the frequencies of the tables."""
 
+def pyramid_values(
+    isa: str,
+    lattice: Sequence[int],
+    outputs: int,
+    synthesis: Sequence[int],
+    residuals: int,
+    parameters: NDArray[np.float32],
+    latents: Sequence[NDArray[np.int32]],
+    window: Sequence[tuple[int, int]],
+    out: NDArray[np.float32],
+    threads: int,
+) -> None:
+    """Write the values `[outputs, *window]` of a pyramid to `out`.
+
+    `parameters` holds the upsampling, every weight and bias of the synthesis network, its skip, and
+    those of the residual convolutions; `latents` what the window needs of each level, finest first
+    (`latent_windows` of the window grown by the convolutions). Raises ValueError where a length
+    does not fit.
+    """
+
 class PyramidFit:
     """A target and the planes that a step of a pyramid field's fit works on.
 

@@ -13,6 +13,7 @@ import torch
 
 import inrcodec
 from bench import speed
+from bench.pyramid_subject import NETS, PyramidSubject
 from bench.subject import Sizes, Subject, agree
 from bench.timing import Comparison, Run, Times, compare, interleaved, markdown, record, threads
 
@@ -23,6 +24,11 @@ ROWS = {
     "entropy": ["entropy decode"],
     "query": ["query, native lattice", "query, arbitrary points"],
     "decode": ["whole decode, 8x6"],
+    "pyramid": [
+        f"{what}, {net}"
+        for net in ("12-12/24/2", "20-20/48/2")
+        for what in ("pyramid render", "whole decode of a pyramid")
+    ],
     "start": ["import inrcodec", "inrcodec info", "process that decodes"],
 }
 
@@ -118,6 +124,13 @@ def test_the_subject_is_a_file_with_about_six_bits_a_weight() -> None:
     assert inrcodec.decode(data).samples.shape == (8, 8, 3)
     parameters = Sizes().spec.parameter_count
     assert 5 < 8 * len(data) / parameters < 7
+
+
+def test_the_pyramid_has_about_half_a_bit_per_pixel() -> None:
+    for net in NETS:
+        subject = PyramidSubject(256, 256, net)
+        assert 0.4 < 8 * len(subject.data) / 256**2 < 0.6
+        assert inrcodec.decode(subject.data).samples.shape == (256, 256, 3)
 
 
 def test_both_sides_have_the_same_field() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inrcodec
+from inrcodec import native_choice as choice
 from inrcodec.bitstream.wire import Limits
 from inrcodec.coding.planes import DenseLatents
 from inrcodec.errors import CorruptError, LimitError
@@ -34,6 +35,10 @@ Window = list[tuple[int, int]]
 LONGEST = {1: 40, 2: 14, 3: 7, 4: 5}
 
 quick = settings(deadline=None, max_examples=25)
+
+EXTENSION = choice.extension()
+BACKENDS = [choice.OFF, *(EXTENSION.available() if EXTENSION else [])]
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def random_field(spec: PyramidSpec, seed: int = 0) -> Field:
@@ -178,9 +183,18 @@ def slow_synthesis(one: Field) -> np.ndarray:
     return out
 
 
-@settings(deadline=None, max_examples=20)
+@every_backend
+@settings(deadline=None, max_examples=12)
 @given(one=fields({1: 12, 2: 5, 3: 3, 4: 2}), data=st.data())
-def test_samples_have_the_bits_of_the_definition(one: Field, data: st.DataObject) -> None:
+def test_samples_have_the_bits_of_the_definition(
+    backend: str, one: Field, data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(choice.VARIABLE, backend)
+        assert_bits_of_the_definition(one, data)
+
+
+def assert_bits_of_the_definition(one: Field, data: st.DataObject) -> None:
     found = render(one, layer_of(one).info)
     expected = slow_synthesis(one)
     assert expected.dtype == np.float32
@@ -207,10 +221,12 @@ def test_crop_equals_the_crop_of_the_whole(dtype: str, data: st.DataObject) -> N
     np.testing.assert_array_equal(render(one.field, one.info, size, window), part_of(whole, window))
 
 
+@every_backend
 @pytest.mark.parametrize("size", [None, (17, 25), (5, 4), (12, 3)])
 def test_blocks_change_nothing(
-    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int] | None
+    monkeypatch: pytest.MonkeyPatch, backend: str, size: tuple[int, int] | None
 ) -> None:
+    monkeypatch.setenv(choice.VARIABLE, backend)
     view = view_of((9, 11), "float32")
     points = np.random.default_rng(0).uniform(-5, 15, (30, 2))
     whole, at = view.resize(size or (9, 11)), view.at(points)

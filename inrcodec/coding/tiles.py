@@ -104,8 +104,8 @@ class TiledLatents:
             if tile not in self._planes:
                 planes = tuple(
                     np.zeros(
-                        [stop - start for start, stop in tile_window(self._spec, tile, n)]
-                    ).astype(np.int32)
+                        [stop - start for start, stop in tile_window(self._spec, tile, n)], np.int32
+                    )
                     for n in range(self._spec.levels)
                 )
                 for levels, payload, what in self._sections.get(tile, ()):

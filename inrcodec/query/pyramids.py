@@ -19,7 +19,7 @@ from inrcodec.query.interpolation import (
     interpolate_points,
     tap_weights,
 )
-from inrcodec.query.kernels.pyramid import synthesise
+from inrcodec.query.kernels.native_pyramid import synthesise
 from inrcodec.query.kernels.reference import Floats
 from inrcodec.query.lattice import Window, block_shape, blocks, native_positions
 
@@ -103,7 +103,6 @@ class PyramidEvaluator:
 
     def _lattice(self, window: Window) -> Floats:
         """Field values `[outputs, *window]` at lattice positions."""
-        # A native kernel takes over here: it has to give the same bits.
         return synthesise(self.field, window)
 
     def _resampled(self, size: Sequence[int], window: Window) -> Floats:

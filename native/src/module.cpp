@@ -13,6 +13,7 @@
 
 #include "latents_module.h"
 #include "pyramid_fit_module.h"
+#include "pyramid_render_module.h"
 #include "query.h"
 
 namespace nb = nanobind;
@@ -116,4 +117,5 @@ NB_MODULE(_native, m) {
   m.def("sine", sine, "isa"_a, "values"_a.noconvert());
   add_latents(m);
   add_pyramid_fit(m);
+  add_pyramid_render(m);
 }

@@ -2,7 +2,7 @@
 // them; local to the file that includes it: see pyramid_fit_kernel.h.
 #pragma once
 
-#include "pyramid_fit_vector.h"
+#include "pyramid_convolve.h"
 
 namespace inrcodec {
 namespace pyramid {
@@ -18,15 +18,6 @@ constexpr size_t GROUP = 3;
 #else
 constexpr size_t GROUP = 1;
 #endif
-
-// Compilers like to load anew for every product, though across cache lines that costs twice.
-inline Vector loaded(const float* from) {
-  Vector vector = load(from);
-#if defined(__AVX512F__)
-  __asm__("" : "+v"(vector));
-#endif
-  return vector;
-}
 
 // Rows around a row, and which place of the kernel on the leading axes each one has.
 struct Near {
@@ -75,28 +66,6 @@ void point_at(const Image& image, const Near& near, size_t near_count, size_t st
   for (size_t channel = 0; channel < C; ++channel)
     for (size_t one = 0; one < near_count; ++one)
       rows[channel * near_count + one] = image.channels[channel] + near.row[one] * stride;
-}
-
-// sums[o][step] += for every source row the three products of weight[o][source][3].
-template <size_t C, size_t COUNT>
-inline void convolve_at(const float* const* rows, size_t sources, const float* weight,
-                        size_t column, Vector (*sums)[COUNT]) {
-  for (size_t source = 0; source < sources; ++source) {
-    const float* const from = rows[source] + column;
-#pragma GCC unroll 3
-    for (size_t tap = 0; tap < 3; ++tap) {
-      Vector values[COUNT];
-#pragma GCC unroll 4
-      for (size_t step = 0; step < COUNT; ++step)
-        values[step] = loaded(from + tap + step * LANES - 1);
-#pragma GCC unroll 4
-      for (size_t channel = 0; channel < C; ++channel) {
-        const float factor = weight[(channel * sources + source) * 3 + tap];
-#pragma GCC unroll 4
-        for (size_t step = 0; step < COUNT; ++step) sums[channel][step] += factor * values[step];
-      }
-    }
-  }
 }
 
 // Calls what(channel, column, sum) for the convolution of a row, vector by vector.

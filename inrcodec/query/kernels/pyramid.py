@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inrcodec.fields.field import Field
+from inrcodec.fields.field import Field, Latents
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import OUTPUT_CENTRE
 from inrcodec.query.kernels.reference import Floats
@@ -31,12 +31,12 @@ def synthesise(field: Field, window: Window) -> Floats:
     through.
     """
     spec = _spec(field)
-    reach = _grown(window, spec.residuals, spec.lattice)
+    reach = grown(window, spec.residuals, spec.lattice)
     # Weights of a damaged file may overflow: values are clamped in the end, whatever they are.
     with np.errstate(over="ignore", invalid="ignore"):
         values = _network(field, _features(field, reach))
         for index in range(spec.residuals):
-            inner = _grown(window, spec.residuals - 1 - index, spec.lattice)
+            inner = grown(window, spec.residuals - 1 - index, spec.lattice)
             values = _residual(field, index, values, reach, inner)
             reach = inner
     return values
@@ -56,13 +56,21 @@ def latent_windows(spec: PyramidSpec, window: Window) -> list[list[tuple[int, in
     return windows
 
 
-def _spec(field: Field) -> PyramidSpec:
+def spec_and_latents(field: Field) -> tuple[PyramidSpec, Latents]:
+    """What makes a field a pyramid; raises TypeError where it is none."""
     if not isinstance(field.spec, PyramidSpec):
         raise TypeError(f"a {field.spec.kind} is no pyramid")
-    return field.spec
+    if field.latents is None:
+        raise TypeError("a pyramid without latents")
+    return field.spec, field.latents
 
 
-def _grown(window: Window, margin: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+def _spec(field: Field) -> PyramidSpec:
+    return spec_and_latents(field)[0]
+
+
+def grown(window: Window, margin: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """A window with so much of the lattice around it."""
     return [
         (max(0, start - margin), min(size, stop + margin))
         for (start, stop), size in zip(window, sizes, strict=True)
@@ -74,15 +82,13 @@ def _grown(window: Window, margin: int, sizes: Sequence[int]) -> list[tuple[int,
 
 def _features(field: Field, window: Window) -> Floats:
     """Every level's latents on the lattice: `[levels, *window]`."""
-    spec = _spec(field)
-    if field.latents is None:
-        raise TypeError("a pyramid without latents")
+    spec, latents = spec_and_latents(field)
     windows = latent_windows(spec, window)
     planes = np.empty((0,), np.float32)
     for level in reversed(range(spec.levels)):
         bounds = windows[level]
         finer = np.empty([spec.levels - level, *(b - a for a, b in bounds)], np.float32)
-        finer[0] = field.latents.read(level, bounds)
+        finer[0] = latents.read(level, bounds)
         if level + 1 < spec.levels:
             taps, source = field.parameters["upsampling"][level], windows[level + 1]
             step = max(1, CHUNK // 4 // finer[0].size)
