@@ -73,7 +73,7 @@ def descend(
     more_error, more_bits = 1.0, 1.0
     begun, count, slower = budget.elapsed(), 0, 1.0
     steps = max(1, round(preset.steps * (1 - preset.hard_share)))
-    damping = preset.damping * 2 ** step.spec.inputs
+    damping = preset.damping * 2**step.spec.inputs
     if math.isnan(state.rate_weight):
         # Known whenever an interrupt comes.
         state.rate_weight = weight(0.0, error, bpp)
@@ -113,9 +113,7 @@ def descend(
                 move_networks(state.networks, soap, outcome, preset.clip, rate)
             assert outcome.latents is not None
             rate = slower * preset.latent_rate * fall
-            step.adam(
-                state.latents, outcome.latents, rate, preset.betas, EPSILON, damping, count
-            )
+            step.adam(state.latents, outcome.latents, rate, preset.betas, EPSILON, damping, count)
             if count % max(1, steps // CHECKS) == 0:
                 hard = measure(state, step)
                 more_error = hard.coded_mse / max(error, 1e-12)
