@@ -201,7 +201,7 @@ def test_floats_fit_as_well_as_their_integers(
     scale: float, offset: float, photo: np.ndarray
 ) -> None:
     samples = (photo[:32, :32].astype(np.float64) * scale + offset).astype(np.float32)
-    result, integers = encoded(samples, steps=30), encoded(photo[:32, :32], steps=30)
+    result, integers = encoded(samples, steps=200), encoded(photo[:32, :32], steps=200)
     assert inrcodec.decode(result.data).samples.dtype == np.float32
     # Their range is that of the samples, not 0..255.
     assert abs(result.psnr - integers.psnr) < 3
@@ -470,7 +470,8 @@ def test_the_psnr_of_a_fit_is_that_of_the_file(face: np.ndarray) -> None:
     error = np.square(decoded.astype(float) - face).mean()
     assert result.psnr == pytest.approx(-10 * math.log10(error / 255**2))
     fit = fitted(face, PyramidGoal(rate_weight=1e-4))
-    assert fit.psnr == pytest.approx(fit.float_psnr, abs=1)
+    # Decisions on latents come after what it was before.
+    assert fit.psnr >= fit.float_psnr - 1
 
 
 @pytest.mark.parametrize("share", [0.98, 0.93])

@@ -54,7 +54,7 @@ class NativeStep:
         if target.shape != (*spec.lattice, spec.outputs):
             raise UsageError(f"target: {target.shape}, not {(*spec.lattice, spec.outputs)}")
         own = [(0, offset) for offset in causal_offsets(spec.inputs)]
-        self.spec = spec
+        self.spec, self.target = spec, target
         with _refusals():
             self._fit = native.PyramidFit(
                 isa,

@@ -40,6 +40,9 @@ class PyramidPreset:
     Latents' steps are divided by a root mean square gradient no smaller than that of the coarser
     latents above them, by level over `damping` times what it is when gradients of neighbours have
     nothing in common: what a coarse latent can say is left to it. 0 is without.
+
+    Rounded latents are moved one by one while an evaluation lowers the loss by more than
+    `decisions` / `steps` of it: further steps would do better then. 0 is without.
     """
 
     steps: int
@@ -58,6 +61,7 @@ class PyramidPreset:
     clip: float = 0.05
     hard_share: float = 0.05
     hard_rate: float = 1e-3
+    decisions: float = 0.08
 
 
 DEFAULT_EFFORT = 5

@@ -1,4 +1,4 @@
-"""Joins a FittedPyramid that missed its PyramidGoal with short descents that come nearer to it."""
+"""Joins a FittedPyramid that missed its PyramidGoal with what comes nearer to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from inrcodec.fitting.presets import PyramidPreset
+from inrcodec.fitting.pyramid_decisions import decided
 from inrcodec.fitting.pyramid_descent import AnyStep, PyramidState, descend
 from inrcodec.fitting.pyramid_result import (
     FittedPyramid,
@@ -31,10 +32,17 @@ PSNR_TOLERANCE = 0.06
 """How far from the asked PSNR, in dB, is near enough."""
 
 CORRECTIONS = 9
-"""Times that the latents go on for a while because the target was missed."""
+"""Times that a target that was missed is tried again."""
 
 CORRECTION_SHARE, MIN_CORRECTION, CORRECTION_RATE = 0.05, 25, 0.06
-"""Steps of such a time, as a share of all and at least; their rate as a share of the peak."""
+"""Steps of a further descent of the latents, as a share of all and at least; their rate as a share
+of the peak."""
+
+CLOSELY = 0.01
+"""As `PyramidPreset.decisions`: a rate weight that is little different moves few latents."""
+
+STUCK = 0.9
+"""Part of what was missed that decisions may leave before latents are descended, too."""
 
 FARTHEST = 8.0
 """How far the rate weight may move from that of the descent, as a factor."""
@@ -54,38 +62,68 @@ def correct(
     progress: Progress,
     probe: Probe | None = None,
 ) -> FittedPyramid:
-    """Descend further until the goal is nearly met, the time is over, or nothing helps.
+    """Go on until the goal is nearly met, the time is over, or nothing helps.
 
-    `state` is left with the networks of what is given back. An interrupt gives the last whole
-    result.
+    By a further descent where much is missed, else by decisions at another rate weight, and where
+    these do not help by a short descent of the latents. `state` is
+    left with the networks of what is given back. An interrupt gives the last whole result.
     """
     tried: list[tuple[float, float]] = []
+    best: FittedPyramid | None = None
     try:
         for index in range(CORRECTIONS):
             over = budget.interrupted or budget.elapsed() > 1
             if over or _near(result, goal):
                 break
             tried.append((state.rate_weight, _excess(result, goal)))
+            if goal.psnr is not None and result.psnr >= goal.psnr:
+                best = result
             ends = tried[0][0] / FARTHEST, tried[0][0] * FARTHEST
             to = min(max(corrected(tried), ends[0]), ends[1])
-            # What is too far for the latents alone needs the networks, too.
-            far = index < FAR_CORRECTIONS and abs(tried[-1][1]) > FAR
-            own = _again(preset) if far else _latents_alone(preset, abs(tried[-1][1]))
-            descend(state, step, own, lambda *_, to=to: to, budget, progress, networks=far)
-            if budget.interrupted:
-                break
-            if far:
+            if index < FAR_CORRECTIONS and abs(tried[-1][1]) > FAR:
+                # What is too far for the latents alone needs the networks, too.
+                descend(state, step, _again(preset), lambda *_, to=to: to, budget, progress)
+                if budget.interrupted:
+                    break
                 result = rounded(state, step, preset, budget, probe, progress)
-            else:
-                planes = integers(state.latents)
-                result = measured(result.quantised, planes, state, step, result.float_psnr)
+                result = decided(result, state, step, preset, budget, progress)
+                continue
+            state.rate_weight = to
+            closely = replace(preset, decisions=CLOSELY)
+            result = decided(result, state, step, closely, budget, progress)
+            missed = abs(_excess(result, goal))
+            if missed > STUCK * abs(tried[-1][1]):
+                own = _latents_alone(preset, missed)
+                result = _descended(result, state, step, own, budget, progress)
     except KeyboardInterrupt:
         if budget.interrupted:
             raise
         budget.interrupted = True
-    if budget.interrupted:
+    if best is not None and goal.psnr is not None and result.psnr < goal.psnr - PSNR_TOLERANCE:
+        # The last one that was good enough.
+        result = best
+        restore(state, result)
+    elif budget.interrupted:
         restore(state, result)
     return result
+
+
+def _descended(
+    result: FittedPyramid,
+    state: PyramidState,
+    step: AnyStep,
+    preset: PyramidPreset,
+    budget: Budget,
+    progress: Progress,
+) -> FittedPyramid:
+    """The result after a descent of its latents alone; itself where that is interrupted."""
+    if not budget.interrupted:
+        to = state.rate_weight
+        descend(state, step, preset, lambda *_: to, budget, progress, networks=False)
+    if budget.interrupted:
+        return result
+    planes = integers(state.latents)
+    return measured(result.quantised, planes, state, step, result.float_psnr)
 
 
 def _again(preset: PyramidPreset) -> PyramidPreset:

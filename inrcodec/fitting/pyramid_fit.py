@@ -12,6 +12,7 @@ from inrcodec.errors import TargetMissedError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.fitting.pyramid_correction import correct
+from inrcodec.fitting.pyramid_decisions import decided
 from inrcodec.fitting.pyramid_descent import AnyStep, PyramidState, Weight, descend
 from inrcodec.fitting.pyramid_networks import Networks, random_networks
 from inrcodec.fitting.pyramid_result import FittedPyramid, Probe, rounded
@@ -45,7 +46,8 @@ def fit_pyramid(
     progress: Progress,
     probe: Probe | None = None,
 ) -> FittedPyramid:
-    """Fit one track: descend, round the networks, and go on while a target is missed.
+    """Fit one track: descend, round the networks, decide on single latents, and go on while a
+    target is missed.
 
     Networks are rounded by looking at the probe, if there is one, instead of everything. An
     interrupt sets `budget.interrupted`, and what was reached so far is brought to an end; a second
@@ -60,6 +62,7 @@ def fit_pyramid(
         weight = _measuring(weight, state, step, goal.bits)
     descend(state, step, preset, weight, budget, progress)
     result = rounded(state, step, preset, budget, probe, progress)
+    result = decided(result, state, step, preset, budget, progress)
     result = correct(result, state, step, goal, preset, budget, progress, probe)
     if goal.bits is not None:
         result = trimmed_to(result, goal.bits, state, step, budget, progress)

@@ -75,7 +75,7 @@ class TorchStep:
     ) -> None:
         if target.shape != (*spec.lattice, spec.outputs):
             raise UsageError(f"target: {target.shape}, not {(*spec.lattice, spec.outputs)}")
-        self.spec, self._distortion = spec, distortion
+        self.spec, self.target, self._distortion = spec, target, distortion
         self._moments = list[tuple[Floats, Floats]]()
         self._target = torch.from_numpy(np.moveaxis(target, -1, 0).copy())
 
