@@ -133,6 +133,10 @@ class NativeStep:
         values = values if render else None
         return Evaluation(mse, coded_mse, distortion, tuple(level_bits), values, costs)
 
+    def forget(self) -> None:
+        """As `TorchStep.forget`."""
+        self._means, self._squares = Levels(), Levels()
+
     def adam(
         self,
         latents: Sequence[Floats],

@@ -25,7 +25,7 @@ from inrcodec.fitting.pyramid_targets import (
 )
 from inrcodec.fitting.schedule import Budget, Progress
 
-TOLERANCE = 0.97
+TOLERANCE = 0.988
 """Part of the bits allowed that a file has at least."""
 
 PSNR_TOLERANCE = 0.06
@@ -41,7 +41,7 @@ of the peak."""
 CLOSELY = 0.01
 """As `PyramidPreset.decisions`: a rate weight that is little different moves few latents."""
 
-STUCK = 0.9
+STUCK = 0.7
 """Part of what was missed that decisions may leave before latents are descended, too."""
 
 FARTHEST = 8.0
@@ -80,8 +80,9 @@ def correct(
                 best = result
             ends = tried[0][0] / FARTHEST, tried[0][0] * FARTHEST
             to = min(max(corrected(tried), ends[0]), ends[1])
-            if index < FAR_CORRECTIONS and abs(tried[-1][1]) > FAR:
-                # What is too far for the latents alone needs the networks, too.
+            stuck = len(tried) > 1 and tried[-1][1] == tried[-2][1]
+            if stuck or (index < FAR_CORRECTIONS and abs(tried[-1][1]) > FAR):
+                # What latents alone do not reach needs the networks, too.
                 descend(state, step, _again(preset), lambda *_, to=to: to, budget, progress)
                 if budget.interrupted:
                     break
@@ -89,7 +90,7 @@ def correct(
                 result = decided(result, state, step, preset, budget, progress)
                 continue
             state.rate_weight = to
-            closely = replace(preset, decisions=CLOSELY)
+            closely = replace(preset, decisions=min(CLOSELY, preset.decisions))
             result = decided(result, state, step, closely, budget, progress)
             missed = abs(_excess(result, goal))
             if missed > STUCK * abs(tried[-1][1]):

@@ -26,6 +26,9 @@ IDENTITY = 10.0
 FIT_SHARE = 0.8
 """Share of a time limit after which networks are rounded."""
 
+MEMORY = 0.1
+"""What the last step counts in the running mean of the loss."""
+
 CHECKS = 20
 """Times per descent that the rounded state is measured."""
 
@@ -40,7 +43,7 @@ class PyramidState:
     """A fit on its way: networks, unrounded latents, and what has been spent.
 
     `peak` is the number of code values less one that samples are rounded to, `psnr` in dB what was
-    measured last.
+    measured last, `loss` a running mean of what a descent makes small.
     """
 
     networks: Networks
@@ -50,6 +53,7 @@ class PyramidState:
     steps: int = 0
     rate_weight: float = math.nan
     psnr: float = math.nan
+    loss: float = math.nan
 
 
 def descend(
@@ -60,23 +64,27 @@ def descend(
     budget: Budget,
     progress: Progress,
     networks: bool = True,
+    until: float = 1.0,
 ) -> None:
     """Fit latents and, if asked, networks together, rounding made ever harder.
 
     Soft-rounding with shaped noise, its temperature and noise falling (C3, Kim et al. 2023); cosine
     rates; Adam of short memory on the latents, SOAP on the networks, whose gradient is clipped.
-    An interrupt ends it and sets `budget.interrupted`. What is not finite goes back to the last
-    check, and on at half the rate.
+    Ends at the share `until` of its steps, or of the time; damped by the first of the preset's
+    dampings. An interrupt ends it and sets `budget.interrupted`. What is not finite goes back to
+    the last check, and on at half the rate.
     """
     error, bpp = math.nan, math.nan
     # What rounding changes, by the last check.
     more_error, more_bits = 1.0, 1.0
     begun, count, slower = budget.elapsed(), 0, 1.0
     steps = max(1, round(preset.steps * (1 - preset.hard_share)))
-    damping = preset.damping * 2**step.spec.inputs
+    damping = preset.dampings[0] * 2**step.spec.inputs
     if math.isnan(state.rate_weight):
         # Known whenever an interrupt comes.
         state.rate_weight = weight(0.0, error, bpp)
+    step.forget()
+    state.loss = math.nan
     try:
         soap = Soap([matrix.requires_grad_() for matrix in state.networks.matrices])
         checked = _copied(state)
@@ -84,7 +92,7 @@ def descend(
             spent = (budget.elapsed() - begun) / max(FIT_SHARE - begun, 1e-9)
             share = max(count / steps, spent if budget.seconds else 0.0)
             # At least one step: the weight has to be known.
-            if share >= 1 and count:
+            if share >= until and count:
                 return
             share = min(share, 1.0)
             state.rate_weight = weight(share, error * more_error, bpp * more_bits)
@@ -107,6 +115,9 @@ def descend(
                 soap = Soap([matrix.requires_grad_() for matrix in state.networks.matrices])
                 continue
             state.steps += 1
+            now = outcome.distortion + state.rate_weight * bpp
+            kept = state.loss if math.isfinite(state.loss) else now
+            state.loss = kept + MEMORY * (now - kept)
             if networks:
                 outcome.parameters[:] += stay(state, preset)
                 rate = slower * preset.rate * fall

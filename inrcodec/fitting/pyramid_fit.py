@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from inrcodec.fitting.pyramid_correction import correct
 from inrcodec.fitting.pyramid_decisions import decided
 from inrcodec.fitting.pyramid_descent import AnyStep, PyramidState, Weight, descend
 from inrcodec.fitting.pyramid_networks import Networks, random_networks
+from inrcodec.fitting.pyramid_pilot import chosen_damping
 from inrcodec.fitting.pyramid_result import FittedPyramid, Probe, rounded
 from inrcodec.fitting.pyramid_rounding import expected_bits
 from inrcodec.fitting.pyramid_targets import (
@@ -60,6 +62,8 @@ def fit_pyramid(
     weight = _weight(goal, positions)
     if isinstance(weight, Steered) and goal.bits is not None:
         weight = _measuring(weight, state, step, goal.bits)
+    damping = chosen_damping(state, step, preset, weight(0.0, math.nan, math.nan), budget, probe)
+    preset = replace(preset, dampings=(damping,))
     descend(state, step, preset, weight, budget, progress)
     result = rounded(state, step, preset, budget, probe, progress)
     result = decided(result, state, step, preset, budget, progress)

@@ -147,6 +147,10 @@ class TorchStep:
             [level.numpy() for level in bits] if latent_bits else None,
         )
 
+    def forget(self) -> None:
+        """Let Adam begin anew."""
+        self._moments = []
+
     def adam(
         self,
         latents: Sequence[Floats],

@@ -109,7 +109,11 @@ def _fit_pyramid(
         goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
     target = normalised(part)
     distorted = _distortion(part, settings, workers)
-    step, probe = step_for(spec, target, workers.count, distorted(target)), None
+    distortion = distorted(target)
+    if distortion is not None:
+        # Decisions look at windows of squared errors.
+        preset = replace(preset, decisions=0.0)
+    step, probe = step_for(spec, target, workers.count, distortion), None
     if part.info.positions > PROBED_FROM:
         window = probe_window(spec)
         own = target[tuple(slice(*ends) for ends in window)]

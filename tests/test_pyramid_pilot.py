@@ -1,0 +1,65 @@
+"""Checks how a damping of the latents' steps is chosen: by the beginnings of descents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+
+from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fitting.native_step import step_for
+from inrcodec.fitting.presets import PyramidPreset
+from inrcodec.fitting.pyramid_descent import PyramidState, descend, measure
+from inrcodec.fitting.pyramid_networks import Networks, random_networks
+from inrcodec.fitting.pyramid_pilot import chosen_damping
+from inrcodec.fitting.schedule import Budget, quiet
+
+
+@pytest.fixture(scope="module")
+def face() -> np.ndarray:
+    """72 x 64 RGB values."""
+    return (skimage.data.astronaut()[84:156, 196:260] / 255).astype(np.float32)
+
+
+def state_and_step(face: np.ndarray) -> tuple[PyramidState, Any]:
+    spec = PyramidSpec(face.shape[:2], 3, 5, (8,), (8,), 1)
+    latents = [np.zeros(spec.grid(level), np.float32) for level in range(5)]
+    networks = Networks(spec, random_networks(spec, 0))
+    state = PyramidState(networks, latents, face.shape[0] * face.shape[1], 255)
+    return state, step_for(spec, face, 1)
+
+
+def test_the_damping_of_least_loss_is_chosen(
+    face: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {0.0: 0.3, 2.0: 0.2, 4.0: 0.25}
+    begun = []
+
+    def descent(pilot: Any, step: Any, preset: Any, *_: Any, until: float) -> None:
+        begun.append((preset.dampings, until, [float(np.abs(x).max()) for x in pilot.latents]))
+        pilot.latents[0][...] = 1
+        pilot.networks.flat[:] = 0
+        pilot.loss = losses[preset.dampings[0]]
+        pilot.steps += 7
+
+    monkeypatch.setattr("inrcodec.fitting.pyramid_pilot.descend", descent)
+    state, step = state_and_step(face)
+    before = state.networks.flat.copy()
+    preset = PyramidPreset(steps=1000, dampings=(0.0, 2.0, 4.0))
+    assert chosen_damping(state, step, preset, 1e-3, Budget(None)) == 2.0
+    assert [one[0] for one in begun] == [(0.0,), (2.0,), (4.0,)]
+    assert all(until == 0.1 and not any(latents) for _, until, latents in begun)
+    assert state.steps == 21
+    assert (state.networks.flat == before).all()
+    assert not any(plane.any() for plane in state.latents)
+
+
+def test_a_pilot_ends_early_and_knows_its_loss(face: np.ndarray) -> None:
+    state, step = state_and_step(face)
+    preset = PyramidPreset(steps=200)
+    descend(state, step, preset, lambda *_: 1e-3, Budget(None), quiet, until=0.5)
+    assert state.steps == 95
+    now = measure(state, step)
+    assert state.loss == pytest.approx(now.mse + 1e-3 * sum(now.level_bits) / 4608, rel=0.5)
