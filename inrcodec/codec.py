@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inrcodec.bitstream.container import Section, pack, pack_section, unpack
@@ -51,6 +51,7 @@ class Encoded:
     float_psnr: float
     seconds: float
     steps: int
+    kind: str
     net: str
     macs_per_sample: int
     interrupted: bool
@@ -83,10 +84,15 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
 
     Ctrl-C while fitting ends the fit and still gives a valid file, of the best state so far.
     """
+    from inrcodec.fitting.contest import best_of_kinds
+    from inrcodec.fitting.presets import AUTO
     from inrcodec.fitting.schedule import Budget, finished, quiet
     from inrcodec.fitting.signals import fit_signal
 
     check_signal(signal)
+    if settings.chosen_kind == AUTO:
+        best, stopped = best_of_kinds(settings, lambda own: encode_signal(signal, own, progress))
+        return replace(best, interrupted=stopped)
     budget = Budget(settings.max_time)
     parts = split_alpha(signal)
     extra = [Section(SectionType.METADATA, 0, pack_metadata(signal.metadata))]
@@ -112,6 +118,7 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
         float_psnr=fitted[0].float_psnr,
         seconds=time.monotonic() - budget.started,
         steps=max(track.steps for track in fitted),
+        kind=fitted[0].spec.kind,
         net="+".join(track.spec.net for track in fitted),
         macs_per_sample=sum(track.spec.macs_per_sample for track in fitted),
         interrupted=budget.interrupted,

@@ -16,7 +16,7 @@ from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
 from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
-from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS, TUNES
+from inrcodec.fitting.presets import AUTO, DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS, TUNES
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
 BROKEN_PIPE, TERMINATED = 141, 143
@@ -226,7 +226,8 @@ def _encode_words(words: _Command) -> None:
     kept = ("icc", "all", "none")
     add("--metadata", choices=kept, default="icc", help="what to keep of a picture's (icc)")
     add = words.add_argument_group("for experiments").add_argument
-    about = f"kind of field: {' or '.join(KINDS)} ({KINDS[0]}; siren where --net is one of sines)"
+    kinds = ", ".join((*KINDS, AUTO))
+    about = f"kind of field: {kinds} ({KINDS[0]}; siren where --net is one of sines)"
     add("--kind", metavar="NAME", help=about)
     about = (
         "pyramid: hidden units of contexts / of synthesis / residual convolutions, as in "

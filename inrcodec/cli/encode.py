@@ -95,7 +95,7 @@ def _record(job: Job, encoded: Encoded, settings: Settings, device: str) -> dict
         "ms_ssim": encoded.ms_ssim,
         "seconds": encoded.seconds,
         "steps": encoded.steps,
-        "kind": settings.chosen_kind,
+        "kind": encoded.kind,
         "net": encoded.net,
         "effort": settings.effort,
         "device": device,

@@ -102,6 +102,9 @@ PYRAMID_EFFORT = {
 
 KINDS = ("pyramid", "siren")
 
+AUTO = "auto"
+"""In place of a kind: the one that codes the signal better."""
+
 TUNES = ("mse", "ms-ssim")
 
 MAX_HIDDEN_LAYERS, MAX_UNITS = 3, 64
@@ -118,12 +121,12 @@ class Settings:
     `quality` 0..100 sets what a bit has to be worth (`pyramid`: lambda halves every 12.5) or a rate
     (`siren`: it doubles every 20); `bpp` is bits per position of the whole file; `target_size` is
     its bytes, never exceeded; `psnr` is in dB on the samples' own type. `kind` is `pyramid`
-    (default) or `siren`. `net` is sine layers x width, as in 10x28, and implies `siren`; or, for
-    `pyramid`, widths of the hidden layers of contexts and of synthesis and the number of residual
-    convolutions, as in 12-12/24/2. `steps` and `rate_weight` (lambda) override the preset's steps
-    and the target. `tune` is the distortion that a fit makes small: `mse` (default) or, for the
-    colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in seconds bounds the fit. `device`
-    is `auto`, `cpu` or `cuda`.
+    (default), `siren`, or `auto` for the better of the two. `net` is sine layers x width, as in
+    10x28, and implies `siren`; or, for `pyramid`, widths of the hidden layers of contexts and of
+    synthesis and the number of residual convolutions, as in 12-12/24/2. `steps` and `rate_weight`
+    (lambda) override the preset's steps and the target. `tune` is the distortion that a fit makes
+    small: `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in
+    seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -161,8 +164,11 @@ class Settings:
         _within("rate_weight", self.rate_weight, 1e-9, 1e3)
         _within("omega_0", self.omega_0, 1 / 16, 1e4)
         _within("seed", self.seed, 0, 2**63 - 1)
-        if self.kind not in (None, *KINDS):
-            raise UsageError(f"kind {self.kind!r}: {' or '.join(KINDS)} is needed")
+        if self.kind not in (None, *KINDS, AUTO):
+            raise UsageError(f"kind {self.kind!r}: {', '.join(KINDS)} or {AUTO} is needed")
+        if self.kind == AUTO and (self.net or self.tune != "mse"):
+            other = "net" if self.net else f"tune {self.tune}"
+            raise UsageError(f"kind {AUTO} and {other}: it is for one kind alone; name that")
         if self.tune not in TUNES:
             raise UsageError(f"tune {self.tune!r}: {' or '.join(TUNES)} is needed")
         if self.tune != "mse" and self.psnr is not None:
