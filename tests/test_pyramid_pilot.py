@@ -63,3 +63,23 @@ def test_a_pilot_ends_early_and_knows_its_loss(face: np.ndarray) -> None:
     assert state.steps == 95
     now = measure(state, step)
     assert state.loss == pytest.approx(now.mse + 1e-3 * sum(now.level_bits) / 4608, rel=0.5)
+
+
+def test_an_interrupt_of_a_pilot_keeps_what_it_reached(
+    face: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def descent(
+        pilot: Any, step: Any, preset: Any, weight: Any, budget: Budget, *_: Any, **__: Any
+    ) -> None:
+        pilot.latents[0][...] = 1
+        pilot.networks.flat[:] = 3
+        pilot.steps += 4
+        budget.interrupted = True
+
+    monkeypatch.setattr("inrcodec.fitting.pyramid_pilot.descend", descent)
+    state, step = state_and_step(face)
+    preset = PyramidPreset(steps=1000, dampings=(2.0, 0.0))
+    assert chosen_damping(state, step, preset, 1e-3, Budget(None)) == 2.0
+    assert (state.networks.flat == 3).all()
+    assert (state.latents[0] == 1).all()
+    assert state.steps == 4

@@ -33,6 +33,9 @@ from inrcodec.fitting.schedule import Budget, Progress
 FIRST_LATENTS = 0.65
 """Part of the bits that latents are aimed at before the networks' share is known."""
 
+HURRIED_STEPS = 20
+"""Steps that follow where an interrupt comes before the descent has begun."""
+
 PROBES = (0.2, 0.4, 0.6, 0.8)
 """Shares of a descent at which the bits of the networks are estimated."""
 
@@ -62,8 +65,11 @@ def fit_pyramid(
     weight = _weight(goal, positions)
     if isinstance(weight, Steered) and goal.bits is not None:
         weight = _measuring(weight, state, step, goal.bits)
+    before = budget.interrupted
     damping = chosen_damping(state, step, preset, weight(0.0, math.nan, math.nan), budget, probe)
     preset = replace(preset, dampings=(damping,))
+    if budget.interrupted and not before:
+        preset = replace(preset, steps=min(HURRIED_STEPS, preset.steps))
     descend(state, step, preset, weight, budget, progress)
     result = rounded(state, step, preset, budget, probe, progress)
     result = decided(result, state, step, preset, budget, progress)

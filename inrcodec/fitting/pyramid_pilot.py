@@ -31,9 +31,10 @@ def chosen_damping(
     """The one of the preset's dampings whose descent has the least loss after a few steps.
 
     `state` is one that no step was taken from, and stays so, but for their number. Large lattices
-    are judged by their probe. After an interrupt it is the first.
+    are judged by their probe. An interrupt ends it with the first damping, and gives `state` what
+    was reached.
     """
-    if len(preset.dampings) == 1:
+    if len(preset.dampings) == 1 or budget.interrupted:
         return preset.dampings[0]
     seen, looking = (state, step) if probe is None else (probe.cut(state), probe.step)
     losses = []
@@ -42,10 +43,11 @@ def chosen_damping(
         until = min(PILOT_STEPS / preset.steps, MOST)
         pilot = _fresh(seen, looking)
         descend(pilot, looking, own, lambda *_: rate_weight, budget, quiet, until=until)
+        state.steps += pilot.steps
         if budget.interrupted:
+            _adopt(state, pilot)
             return preset.dampings[0]
         losses.append(pilot.loss)
-        state.steps += pilot.steps
     return preset.dampings[int(np.argmin(losses))]
 
 
@@ -55,3 +57,10 @@ def _fresh(state: PyramidState, step: AnyStep) -> PyramidState:
     latents = [plane.copy() for plane in state.latents]
     positions = math.prod(step.spec.lattice)
     return replace(state, networks=networks, latents=latents, positions=positions, steps=0)
+
+
+def _adopt(state: PyramidState, pilot: PyramidState) -> None:
+    state.networks.flat[:] = pilot.networks.flat
+    state.networks.gather()
+    if state.positions == pilot.positions:
+        state.latents = pilot.latents
