@@ -34,7 +34,8 @@ def chosen_damping(
     are judged by their probe. An interrupt ends it with the first damping, and gives `state` what
     was reached.
     """
-    if len(preset.dampings) == 1 or budget.interrupted:
+    hurried = budget.interrupted
+    if len(preset.dampings) == 1 or hurried:
         return preset.dampings[0]
     seen, looking = (state, step) if probe is None else (probe.cut(state), probe.step)
     losses = []
