@@ -12,8 +12,10 @@ from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.fitting.pyramid_descent import PyramidState, descend, measure
+from inrcodec.fitting.pyramid_fit import HURRIED_STEPS, fit_pyramid
 from inrcodec.fitting.pyramid_networks import Networks, random_networks
 from inrcodec.fitting.pyramid_pilot import chosen_damping
+from inrcodec.fitting.pyramid_targets import PyramidGoal
 from inrcodec.fitting.schedule import Budget, quiet
 
 
@@ -54,6 +56,46 @@ def test_the_damping_of_least_loss_is_chosen(
     assert state.steps == 21
     assert (state.networks.flat == before).all()
     assert not any(plane.any() for plane in state.latents)
+
+
+def test_a_descent_is_damped_as_its_preset_says(face: np.ndarray) -> None:
+    def latents(*dampings: float) -> list[np.ndarray]:
+        state, step = state_and_step(face)
+        preset = PyramidPreset(steps=12, dampings=dampings)
+        descend(state, step, preset, lambda *_: 1e-3, Budget(None), quiet)
+        return state.latents
+
+    free, damped, again = latents(0.0), latents(2.0), latents(2.0, 0.0)
+    assert all((one == two).all() for one, two in zip(damped, again, strict=True))
+    # The coarsest has nothing above it, but its gradients come from a field that others changed.
+    moved = [float(np.abs(one).mean() / np.abs(two).mean()) for one, two in zip(damped, free, strict=True)]
+    assert moved[0] < 0.8
+    assert moved[0] < moved[-1]
+
+
+def test_a_fit_descends_with_the_damping_that_was_chosen(
+    face: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def descent(state: Any, step: Any, preset: Any, *rest: Any) -> None:
+        seen.append((preset.dampings, preset.steps))
+        descend(state, step, preset, *rest)
+
+    def chosen(*rest: Any) -> float:
+        budget = rest[4]
+        budget.interrupted = bool(seen)
+        return 3.0
+
+    monkeypatch.setattr("inrcodec.fitting.pyramid_fit.descend", descent)
+    monkeypatch.setattr("inrcodec.fitting.pyramid_fit.chosen_damping", chosen)
+    preset = PyramidPreset(steps=40, tuning_steps=1, dampings=(0.0, 3.0))
+    spec = PyramidSpec(face.shape[:2], 3, 5, (8,), (8,), 1)
+    for _ in range(2):
+        goal = PyramidGoal(rate_weight=1e-2)
+        fit_pyramid(spec, step_for(spec, face, 1), 255, goal, preset, 0, Budget(None), quiet)
+    # The second fit is interrupted while it chooses: only HURRIED_STEPS follow.
+    assert seen == [((3.0,), 40), ((3.0,), HURRIED_STEPS)]
 
 
 def test_a_pilot_ends_early_and_knows_its_loss(face: np.ndarray) -> None:

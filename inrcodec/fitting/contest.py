@@ -15,7 +15,7 @@ these a pyramid has made a small file."""
 
 PROBE_EFFORT, WITHIN = 1, 3.0
 """A siren is fitted in earnest if a hurried one comes so near to the pyramid's PSNR, in dB. At
-effort 4 sirens of photos ended 3 to 10 dB below a pyramid of their size, those of smooth waves and
+effort 4 sirens of photos ended 2 to 10 dB below a pyramid of their size, those of smooth waves and
 gradients 6 to 12 dB above."""
 
 PYRAMID_TIME, PROBE_TIME = 0.5, 0.1
