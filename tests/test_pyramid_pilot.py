@@ -68,7 +68,10 @@ def test_a_descent_is_damped_as_its_preset_says(face: np.ndarray) -> None:
     free, damped, again = latents(0.0), latents(2.0), latents(2.0, 0.0)
     assert all((one == two).all() for one, two in zip(damped, again, strict=True))
     # The coarsest has nothing above it, but its gradients come from a field that others changed.
-    moved = [float(np.abs(one).mean() / np.abs(two).mean()) for one, two in zip(damped, free, strict=True)]
+    moved = [
+        float(np.abs(one).mean() / np.abs(two).mean())
+        for one, two in zip(damped, free, strict=True)
+    ]
     assert moved[0] < 0.8
     assert moved[0] < moved[-1]
 
