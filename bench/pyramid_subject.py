@@ -41,7 +41,7 @@ class PyramidSubject:
     @property
     def spec(self) -> PyramidSpec:
         contexts, synthesis, residuals, outputs = self.net
-        lattice, start = (self.height, self.width), int(STARTS[self.net])
+        lattice, start = (self.height, self.width), int(STARTS[self.net][0])
         return PyramidSpec(lattice, outputs, LEVELS, contexts, synthesis, residuals, 0, start)
 
     @cached_property

@@ -490,7 +490,7 @@ FILES: dict[str, Rule] = {
     ),
     "R37_tile_as_long_as_the_lattice": (CorruptError, lambda: latents(tile=2)),
     "R37_endless_tile": (CorruptError, lambda: latents(levels=9, tile=2**62)),
-    "R38_unknown_start": (UnsupportedError, lambda: latents(group(), start=5)),
+    "R38_unknown_start": (UnsupportedError, lambda: latents(group(), start=255)),
     "R39_no_level_in_a_group": (CorruptError, lambda: latents(group(0, bits(0)), group())),
     "R39_too_many_levels": (CorruptError, lambda: latents(group(2))),
     "R39_endless_levels": (CorruptError, lambda: latents(section(LATENTS, varint(2**62)))),

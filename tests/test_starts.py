@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from inrcodec.bitstream.container import unpack
 from inrcodec.bitstream.wire import StartId
+from inrcodec.codec import as_signal, encode_signal
 from inrcodec.coding import starts
 from inrcodec.coding.quantize import TensorRecipe, dequantize
 from inrcodec.coding.starts import FRACTION_BITS, has_start, start_values
@@ -17,8 +20,7 @@ from inrcodec.errors import UnsupportedError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.presets import Settings
-from inrcodec.fitting.pyramid_spec import STARTS, chosen_spec
-from inrcodec.signal import Axis, SignalInfo
+from inrcodec.fitting.pyramid_spec import LEVELS, LONG_FROM, LOW_FROM, STARTS, started
 
 FILE = Path(starts.__file__).with_name("starts.npz")
 
@@ -27,6 +29,10 @@ RELEASED = {
     StartId.RGB_16_16_32_2: "c779856131dd0fd5195e84671b611b338429c97c18b691fa8c428d3d12f92ae9",
     StartId.RGB_20_20_48_2: "cd20bee0cd567a924348be1a5e01c050809d58e9b5b8bedf51107e0fbe89f649",
     StartId.GREY_12_12_24_2: "2a33a353225a039b49d14ff37febe9c004b34fe9ee58ed8a2acdfed2a9bae9d9",
+    StartId.RGB_12_12_24_2_LOW: "6f1ca1054f6d988100cd11920158b602042774a0f56054d0457f310fc1a71c56",
+    StartId.RGB_12_12_24_2_HIGH: "f9df3424a9ad5d8e932b7a78d5839d776e3e183ae3968857e217896cafc946bb",
+    StartId.GREY_12_12_24_2_LOW: "b499e9d34b0e5578e7240fe69b35df15778b5368d6f0de1517bd98acb333ce5b",
+    StartId.GREY_12_12_24_2_HIGH: "fb13298a5e277a6ffea216500fd46eab1e7dbf323a22372b95f9b1331a5cd5ca",
 }
 """SHA-256 of the values of every start, little-endian, in the order of the file. Append only: files
 that name a start mean these very numbers."""
@@ -62,16 +68,11 @@ def test_starts_are_16_bit_integers_of_known_ids() -> None:
 @pytest.mark.parametrize("number", arrays())
 def test_a_start_fits_its_own_architecture_entirely(number: int) -> None:
     """Every array of it, and every array of the architecture that its id names."""
-    net, outputs = next(
-        ("/".join(["-".join(map(str, known[0])), "-".join(map(str, known[1])), str(known[2])]), n)
-        for known, start in STARTS.items()
-        for n in [known[3]]
-        if start == number
-    )
-    names = {1: ("grey",), 3: ("red", "green", "blue")}[outputs]
-    info = SignalInfo((Axis("y", 300), Axis("x", 400)), names, "uint8", (0.0, 255.0))
-    spec = chosen_spec(info, Settings(net=net).pyramid_preset())
-    assert spec.start == number
+    known = next(known for known, starts in STARTS.items() if number in starts)
+    spec = PyramidSpec((300, 400), known[3], LEVELS, *known[:3])
+    asked = [(100, 1e-2), (LONG_FROM, 1e-2), (LONG_FROM, 1e-4)]
+    assert number in {started(spec, weight, steps).start for steps, weight in asked}
+    spec = replace(spec, start=number)
     values = start_values(spec)
     own = arrays()[number]
     assert len(own) == len(values)
@@ -138,11 +139,32 @@ def test_a_start_without_arrays_is_unsupported(monkeypatch: pytest.MonkeyPatch) 
     start_values(replace(RGB, start=3))
 
 
-def test_the_encoder_names_no_start_without_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = SignalInfo(
-        (Axis("y", 40), Axis("x", 30)), ("red", "green", "blue"), "uint8", (0.0, 255.0)
-    )
-    preset = Settings(net="12-12/24/2").pyramid_preset()
-    assert chosen_spec(info, preset).start == 1
+def test_what_a_fit_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learnt at its length and its rate; nothing for what is no picture."""
+    spec = replace(RGB, start=0)
+
+    def name(steps: int, weight: float) -> StartId:
+        return StartId(started(spec, weight, steps).start)
+
+    assert name(LONG_FROM - 1, 1e-2) == name(LONG_FROM - 1, 1e-5) == StartId.RGB_12_12_24_2
+    assert name(LONG_FROM, LOW_FROM) == StartId.RGB_12_12_24_2_LOW
+    assert name(LONG_FROM, 0.99 * LOW_FROM) == StartId.RGB_12_12_24_2_HIGH
+    assert started(replace(spec, lattice=(40,)), 1e-2, 500).start == StartId.NONE
+    assert started(replace(spec, outputs=2), 1e-2, 500).start == StartId.NONE
     monkeypatch.setattr(starts, "_read", dict)
-    assert chosen_spec(info, preset).start == 0
+    assert name(500, 1e-2) == StartId.NONE
+
+
+@pytest.mark.parametrize(
+    ("settings", "start"),
+    [
+        ({"steps": 20}, StartId.RGB_12_12_24_2),
+        ({"steps": LONG_FROM, "rate_weight": 1e-2}, StartId.RGB_12_12_24_2_LOW),
+        ({"steps": LONG_FROM, "quality": 80.0}, StartId.RGB_12_12_24_2_HIGH),
+        ({"steps": LONG_FROM, "bpp": 24.0}, StartId.RGB_12_12_24_2_HIGH),
+    ],
+)
+def test_the_file_names_the_start(settings: dict[str, Any], start: StartId) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (12, 10, 3)).astype(np.uint8)
+    coded = encode_signal(as_signal(samples), Settings(**settings))
+    assert unpack(coded.data)[0].tracks[0].spec.start == start

@@ -36,6 +36,10 @@ class StartId(IntEnum):
     RGB_16_16_32_2 = 2
     RGB_20_20_48_2 = 3
     GREY_12_12_24_2 = 4
+    RGB_12_12_24_2_LOW = 5
+    RGB_12_12_24_2_HIGH = 6
+    GREY_12_12_24_2_LOW = 7
+    GREY_12_12_24_2_HIGH = 8
 
 
 class ContentId(IntEnum):

@@ -21,17 +21,14 @@ from inrcodec.fitting.pyramid_result import FittedPyramid, Probe, rounded
 from inrcodec.fitting.pyramid_rounding import expected_bits
 from inrcodec.fitting.pyramid_targets import (
     AIM,
+    FIRST_LATENTS,
     LEAST_LATENTS,
     PyramidGoal,
     Steered,
-    weight_of_bpp,
-    weight_of_psnr,
+    first_weight,
 )
 from inrcodec.fitting.pyramid_trim import trimmed_to
 from inrcodec.fitting.schedule import Budget, Progress
-
-FIRST_LATENTS = 0.65
-"""Part of the bits that latents are aimed at before the networks' share is known."""
 
 HURRIED_STEPS = 20
 """Steps that follow where an interrupt comes before the descent has begun."""
@@ -94,15 +91,14 @@ def _first_networks(spec: PyramidSpec, seed: int) -> dict[str, NDArray[np.float3
 
 
 def _weight(goal: PyramidGoal, positions: int) -> Weight:
+    first = first_weight(goal, positions)
     if goal.rate_weight is not None:
-        fixed = goal.rate_weight
-        return lambda share, error, bpp: fixed
+        return lambda share, error, bpp: first
     if goal.psnr is not None:
-        return Steered(weight_of_psnr(goal.psnr), psnr=goal.psnr)
+        return Steered(first, psnr=goal.psnr)
     assert goal.bits is not None
     # Until `_measuring` knows what the networks will take.
-    bpp = FIRST_LATENTS * goal.bits / positions
-    return Steered(weight_of_bpp(bpp), bpp=bpp)
+    return Steered(first, bpp=FIRST_LATENTS * goal.bits / positions)
 
 
 def _measuring(steered: Steered, state: PyramidState, step: AnyStep, bits: float) -> Weight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from inrcodec.bitstream.wire import StartId
 from inrcodec.coding.latents import tile_counts
@@ -17,15 +18,31 @@ LEVELS = 7
 
 Net = tuple[tuple[int, ...], tuple[int, ...], int, int]
 
-STARTS: dict[Net, StartId] = {
-    ((12, 12), (24,), 2, 3): StartId.RGB_12_12_24_2,
-    ((16, 16), (32,), 2, 3): StartId.RGB_16_16_32_2,
-    ((20, 20), (48,), 2, 3): StartId.RGB_20_20_48_2,
-    ((12, 12), (24,), 2, 1): StartId.GREY_12_12_24_2,
-    ((16, 16), (32,), 2, 1): StartId.RGB_16_16_32_2,
-    ((20, 20), (48,), 2, 1): StartId.RGB_20_20_48_2,
+STARTS: dict[Net, tuple[StartId, StartId, StartId]] = {
+    ((12, 12), (24,), 2, 3): (
+        StartId.RGB_12_12_24_2,
+        StartId.RGB_12_12_24_2_LOW,
+        StartId.RGB_12_12_24_2_HIGH,
+    ),
+    ((16, 16), (32,), 2, 3): (StartId.RGB_16_16_32_2,) * 3,
+    ((20, 20), (48,), 2, 3): (StartId.RGB_20_20_48_2,) * 3,
+    ((12, 12), (24,), 2, 1): (
+        StartId.GREY_12_12_24_2,
+        StartId.GREY_12_12_24_2_LOW,
+        StartId.GREY_12_12_24_2_HIGH,
+    ),
+    ((16, 16), (32,), 2, 1): (StartId.RGB_16_16_32_2,) * 3,
+    ((20, 20), (48,), 2, 1): (StartId.RGB_20_20_48_2,) * 3,
 }
-"""Trained networks to start from, by contexts, synthesis, residuals and outputs."""
+"""Trained networks to start from, by contexts, synthesis, residuals and outputs: for short fits,
+then for long ones to low and to high rates."""
+
+LONG_FROM = 300
+"""Steps from which what long fits have learnt is the better start: it trusts in latents that short
+fits do not reach."""
+
+LOW_FROM = 1.4e-3
+"""Rate weight from which a rate is low."""
 
 TILED_FROM, TILE = 2**22, 1024
 """Positions from which latents are coded in tiles, and the edge of a tile."""
@@ -41,21 +58,27 @@ KIND_BYTES = 12
 
 
 def chosen_spec(info: SignalInfo, preset: PyramidPreset) -> PyramidSpec:
-    """The architecture for a signal."""
+    """The architecture for a signal, without a start."""
     tile = TILE if info.positions > TILED_FROM and max(info.lattice) > TILE else 0
-    outputs = len(info.channels)
-    known = (preset.contexts, preset.synthesis, preset.residuals, outputs)
-    start = STARTS.get(known, StartId.NONE) if len(info.axes) == 2 else StartId.NONE
     return PyramidSpec(
         info.lattice,
-        outputs,
+        len(info.channels),
         LEVELS,
         preset.contexts,
         preset.synthesis,
         preset.residuals,
         tile,
-        int(start) if has_start(start) else 0,
     )
+
+
+def started(spec: PyramidSpec, rate_weight: float, steps: int) -> PyramidSpec:
+    """The architecture with the trained networks, if any, that a fit of `steps` starts from."""
+    known = STARTS.get((spec.contexts, spec.synthesis, spec.residuals, spec.outputs))
+    if known is None or spec.inputs != 2:
+        return spec
+    short, low, high = known
+    start = short if steps < LONG_FROM else low if rate_weight >= LOW_FROM else high
+    return replace(spec, start=int(start)) if has_start(start) else spec
 
 
 def section_bytes(spec: PyramidSpec, available: float) -> int:

@@ -29,6 +29,9 @@ DB_PER_DOUBLING = 6.0
 AIM = 0.994
 """Part of the bits allowed that a fit aims at: what it misses by must not be too much."""
 
+FIRST_LATENTS = 0.65
+"""Part of the bits that latents are aimed at before the networks' share is known."""
+
 LEAST_LATENTS = 0.1
 """Part of the bits that latents are aimed at where networks seem to take all."""
 
@@ -58,6 +61,16 @@ class PyramidGoal:
     rate_weight: float | None = None
     bits: float | None = None
     psnr: float | None = None
+
+
+def first_weight(goal: PyramidGoal, positions: int) -> float:
+    """Rate weight that a fit to the goal begins with."""
+    if goal.rate_weight is not None:
+        return goal.rate_weight
+    if goal.psnr is not None:
+        return weight_of_psnr(goal.psnr)
+    assert goal.bits is not None
+    return weight_of_bpp(FIRST_LATENTS * goal.bits / positions)
 
 
 @dataclass

@@ -18,9 +18,15 @@ from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_fit import fit_pyramid
 from inrcodec.fitting.pyramid_result import Probe
-from inrcodec.fitting.pyramid_spec import PROBED_FROM, chosen_spec, probe_window, section_bytes
+from inrcodec.fitting.pyramid_spec import (
+    PROBED_FROM,
+    chosen_spec,
+    probe_window,
+    section_bytes,
+    started,
+)
 from inrcodec.fitting.pyramid_step import Distortion, Floats
-from inrcodec.fitting.pyramid_targets import PyramidGoal, weight_of_quality
+from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight, weight_of_quality
 from inrcodec.fitting.rate_control import Goal, fit_track
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, quiet
@@ -107,6 +113,7 @@ def _fit_pyramid(
         goal = PyramidGoal(psnr=settings.psnr)
     elif math.isfinite(available) and settings.quality is None:
         goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
+    spec = started(spec, first_weight(goal, part.info.positions), preset.steps)
     target = normalised(part)
     distorted = _distortion(part, settings, workers)
     distortion = distorted(target)
