@@ -37,12 +37,15 @@ class PyramidSubject:
     height: int
     width: int
     net: Net
+    tile: int = 0
 
     @property
     def spec(self) -> PyramidSpec:
         contexts, synthesis, residuals, outputs = self.net
         lattice, start = (self.height, self.width), int(STARTS[self.net][0])
-        return PyramidSpec(lattice, outputs, LEVELS, contexts, synthesis, residuals, 0, start)
+        return PyramidSpec(
+            lattice, outputs, LEVELS, contexts, synthesis, residuals, self.tile, start
+        )
 
     @cached_property
     def data(self) -> bytes:
@@ -62,7 +65,7 @@ class PyramidSubject:
         """What the file holds, its latents decoded."""
         field = inrcodec.open(self.data).layers[0].field
         assert field.latents is not None
-        field.latents.read(0, [(0, 1), (0, 1)])
+        field.latents.read(0, [(0, size) for size in self.spec.lattice])
         return field
 
 

@@ -66,19 +66,29 @@ class ContextNetwork:
         layer. Sums are modulo 2^32. Raises ValueError where something does not fit.
         """
 
-def decode_latents(
-    isa: str,
-    network: ContextNetwork,
-    tables: LatentTables,
-    planes: Sequence[NDArray[np.int32]],
-    levels: Sequence[int],
-    payload: bytes,
-) -> str | None:
-    """Fill the planes of `levels`, coarse to fine; say what is wrong with the payload, if anything.
+class LatentDecoder:
+    """Fills the planes of levels, the finest no farther than it is asked for."""
 
-    `planes` are `[rows, columns]`, finest first, each half as large as the one before; `payload`
-    is the run of the range coder alone. Raises ValueError where sizes or levels do not fit.
-    """
+    def __init__(
+        self,
+        isa: str,
+        network: ContextNetwork,
+        tables: LatentTables,
+        planes: Sequence[NDArray[np.int32]],
+        levels: Sequence[int],
+        payload: bytes,
+    ) -> None:
+        """`planes` are `[rows, columns]`, finest first, each half as large as the one before; those
+        of `levels`, which come coarse to fine, are filled. `payload` is the run of the range coder
+        alone. Raises ValueError where sizes or levels do not fit.
+        """
+
+    def decode(self, wave: int) -> str | None:
+        """Decode all levels but the last, and of that the wavefronts before `wave`, 3 row + column.
+
+        Says what is wrong with the payload, if anything; latents are then not to be used. Not for
+        two threads at a time.
+        """
 
 def encode_latents(
     isa: str,
@@ -87,7 +97,7 @@ def encode_latents(
     planes: Sequence[NDArray[np.int32]],
     levels: Sequence[int],
 ) -> bytes:
-    """The payload for `decode_latents`."""
+    """The payload for `LatentDecoder`."""
 
 def latent_bits(
     isa: str,

@@ -131,8 +131,9 @@ def test_one_module_names_constriction() -> None:
     [
         ("inrcodec", {"torch"}),
         ("inrcodec.bitstream.container", {"torch", "numpy", "constriction"}),
+        ("inrcodec.cli.decode", {"torch", "secrets", "threadpoolctl", "PIL.ImageCms"}),
     ],
-    ids=["inrcodec", "container"],
+    ids=["inrcodec", "container", "decode"],
 )
 def test_import_stays_light(module: str, heavy: set[str]) -> None:
     code = f"import sys, {module}; print(*sorted(sys.modules.keys() & {heavy}))"

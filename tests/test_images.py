@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import struct
+import subprocess
 import sys
 import threading
 import warnings
@@ -162,6 +163,33 @@ def test_lossy_formats_are_nearly_lossless(fmt: str) -> None:
     photo = skimage.data.astronaut()[:128, 128:320]
     back = read_image(written(signal(photo), fmt)).samples.astype(float)
     assert np.square(back - photo).mean() < 255**2 / 10**4  # 40 dB
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_png_is_nearly_as_small_as_by_default(dtype: str) -> None:
+    """Photos; what neither is nor repeats anything has long runs."""
+    photo = skimage.data.astronaut()[:256, 128:320]
+    if dtype == "uint16":
+        photo = photo[..., :1] * np.uint16(257) + noise(256, 192, 1)
+    flat = np.full((200, 300, 3), 77, np.uint8)
+    for samples, most in ((photo, 1.04), (flat, 1.2)):
+        usual = saved(Image.fromarray(samples.squeeze()), "PNG")
+        assert len(written(signal(samples), "png")) <= most * len(usual)
+
+
+@pytest.mark.skipif(not hasattr(Image, "_import_plugin_for_extension"), reason="older Pillow")
+def test_writing_png_loads_no_other_format() -> None:
+    code = """
+import io, sys
+import numpy as np
+from inrcodec.files.arrays import from_array
+from inrcodec.files.images import write_image
+write_image(from_array(np.zeros((3, 4, 3), np.uint8)), io.BytesIO(), "png")
+print(*[name for name in sys.modules if name.endswith("ImagePlugin")])
+"""
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["PIL.PngImagePlugin"]
 
 
 def test_signal_says_what_it_is() -> None:

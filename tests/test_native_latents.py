@@ -132,6 +132,28 @@ def test_payloads_and_latents_are_those_of_numpy(
 
 
 @in_each
+@pytest.mark.parametrize(("lattice", "levels", "contexts", "tile"), CASES, ids=str)
+def test_the_finest_level_is_decoded_as_far_as_it_is_asked_for(
+    isa: str, lattice: tuple[int, ...], levels: int, contexts: tuple[int, ...], tile: int
+) -> None:
+    spec = make_spec(lattice, levels, contexts, tile)
+    network, planes = make_network(spec, levels), tile_of(spec, make_planes(spec, 2.0), 0)
+    payload = latents.pack_levels(spec, network, planes, coarse_first(spec), 0)
+    found = empty_views(planes)
+    unpacking = native_latents.begin_levels(
+        spec, network, found, coarse_first(spec), 0, payload, "test"
+    )
+    waves = np.tensordot(3 ** np.arange(planes[0].ndim)[::-1], np.indices(planes[0].shape), 1)
+    last, known = int(waves.max()), 0
+    for wave in (0, 1, 2, 1, last // 2, last // 3, last, 2**40, 0):
+        unpacking.decode(wave)
+        for ours, theirs in zip(found[1:], planes[1:], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        known = max(wave, known)
+        np.testing.assert_array_equal(found[0], np.where(waves < known, planes[0], 77))
+
+
+@in_each
 def test_levels_apart_are_coded_as_numpy_codes_them(isa: str) -> None:
     spec = make_spec((37, 50), 5, (6, 6))
     network, planes = make_network(spec), make_planes(spec, 2.0)
@@ -398,7 +420,8 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     fine, coarse = np.zeros((5, 4), np.int32), np.zeros((3, 2), np.int32)
     isa = AVAILABLE[0]
     payload = EXTENSION.encode_latents(isa, network, tables, [fine, coarse], [1, 0])
-    assert EXTENSION.decode_latents(isa, network, tables, [fine, coarse], [1, 0], payload) is None
+    decoder = EXTENSION.LatentDecoder(isa, network, tables, [fine, coarse], [1, 0], payload)
+    assert [decoder.decode(wave) for wave in (0, 3, 100, 5)] == [None] * 4
     for planes, levels in (
         ([fine, coarse], [0, 1]),
         ([fine, coarse], [1, 1]),
@@ -411,15 +434,19 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         with pytest.raises(ValueError, match=r"planes|levels"):
             EXTENSION.encode_latents(isa, network, tables, planes, levels)
         with pytest.raises(ValueError, match=r"planes|levels"):
-            EXTENSION.decode_latents(isa, network, tables, planes, levels, payload)
+            EXTENSION.LatentDecoder(isa, network, tables, planes, levels, payload)
     with pytest.raises(ValueError, match="isa"):
         EXTENSION.encode_latents("none", network, tables, [fine], [0])
     for odd in (fine.astype(np.int64), fine[0], None):
         with pytest.raises(TypeError):
-            EXTENSION.decode_latents(isa, network, tables, [odd], [0], payload)
+            EXTENSION.LatentDecoder(isa, network, tables, [odd], [0], payload)
     fine.flags.writeable = False
     with pytest.raises(TypeError):
-        EXTENSION.decode_latents(isa, network, tables, [fine], [0], payload)
+        EXTENSION.LatentDecoder(isa, network, tables, [fine], [0], payload)
+    with pytest.raises(ValueError, match="isa"):
+        EXTENSION.LatentDecoder("none", network, tables, [coarse], [0], payload)
+    with pytest.raises(TypeError):
+        decoder.decode(-1)
 
 
 def test_numbers_of_tables_are_shared() -> None:

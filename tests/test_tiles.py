@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -21,6 +22,7 @@ from inrcodec.coding.planes import DenseLatents
 from inrcodec.coding.tiles import GROUP_BYTES, TiledLatents, level_groups, pack_latents
 from inrcodec.errors import CorruptError
 from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.native_choice import instruction_set
 
 Planes = tuple[np.ndarray, ...]
 Sections = dict[int, list[tuple[range, bytes, str]]]
@@ -151,13 +153,13 @@ def test_every_section_is_decoded_once_by_however_many_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     planes, decoded = planes_of(SPEC), []
-    unpack = tiles.unpack_levels
+    begin = tiles.begin_levels
 
-    def counted(*arguments: object) -> None:
+    def counted(*arguments: object) -> tiles.Unpacking:
         decoded.append((arguments[4], arguments[3]))
-        unpack(*arguments)  # type: ignore[arg-type]
+        return begin(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tiles, "unpack_levels", counted)
+    monkeypatch.setattr(tiles, "begin_levels", counted)
     latents = tiled(SPEC, written(SPEC, planes, 20))
     asked = [
         (level, [(row, row + 1), (0, SPEC.grid(level)[1])])
@@ -170,6 +172,23 @@ def test_every_section_is_decoded_once_by_however_many_threads(
         np.testing.assert_array_equal(values[0], planes[level][row])
     assert len(decoded) == len({(tile, str(levels)) for tile, levels in decoded})
     assert len({tile for tile, _ in decoded}) == math.prod(tile_counts(SPEC))
+
+
+@pytest.mark.skipif(instruction_set() is None, reason="without the extension a tile is whole")
+def test_what_comes_after_a_window_is_not_decoded() -> None:
+    """It is damaged; who reads so far hears of it, every time, and others read on."""
+    spec = replace(SPEC, lattice=(64, 64), tile=64)
+    planes = planes_of(spec)
+    sections = written(spec, planes, 1)
+    (group, payload, what) = sections[0][-1]
+    sections[0][-1] = (group, payload[:-40], what)
+    latents = tiled(spec, sections)
+    corner = [(0, 20), (0, 20)]
+    for _ in range(2):
+        np.testing.assert_array_equal(latents.read(0, corner), planes[0][:20, :20])
+        with pytest.raises(CorruptError, match="tile 0"):
+            latents.read(0, [(60, 64), (60, 64)])
+    np.testing.assert_array_equal(latents.read(1, whole(spec, 1)), planes[1])
 
 
 # What is missing

@@ -99,6 +99,9 @@ def _encode(args: argparse.Namespace) -> int:
 
 
 def _decode(args: argparse.Namespace) -> int:
+    from inrcodec.query.threads import import_numpy
+
+    import_numpy()
     from inrcodec.cli.decode import decode
 
     return decode(args)

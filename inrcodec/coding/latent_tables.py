@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from math import isqrt
 
 import numpy as np
@@ -39,6 +39,10 @@ def latent_table(phase: int, index: int) -> Table:
     limit = PHASES // 2 if index < PHASED else 0
     if not (0 <= index < SCALES and -limit <= phase <= max(0, limit - 1)):
         raise IndexError(f"no latent table of phase {phase} and scale {index}")
+    if phase > 0:
+        mirrored = latent_table(-phase, index)
+        *listed, escape = mirrored.frequencies
+        return Table(mirrored.reach, (*reversed(listed), escape))
     half = PHASES // 2
     above, below = _edges(index, half - phase), _edges(index, half + phase)
     last = reach(index)
@@ -53,14 +57,22 @@ def latent_table(phase: int, index: int) -> Table:
 @lru_cache(maxsize=2 * PHASES)
 def _edges(index: int, first: int) -> list[int]:
     """exp(-x / b) at x = first/PHASES + 0..reach, 0 <= first <= PHASES."""
-    # 1 / (PHASES b) = 2^(-index/8), whose eighth root is exact to the last bit.
-    unit = isqrt(isqrt(isqrt(1 << (8 * BITS - index))))
-    edge, decay = exp_minus(first * unit), exp_minus(PHASES * unit)
+    powers = _powers(index)
+    edge, decay = powers[first], powers[PHASES]
     edges = [edge]
     for _ in range(reach(index)):
         edge = multiply(edge, decay)
         edges.append(edge)
     return edges
+
+
+@lru_cache(maxsize=SCALES)
+def _powers(index: int) -> list[int]:
+    """exp(-x / b) at x = 0/PHASES..PHASES/PHASES."""
+    # 1 / (PHASES b) = 2^(-index/8), whose eighth root is exact to the last bit.
+    factor = exp_minus(isqrt(isqrt(isqrt(1 << (8 * BITS - index)))))
+    # The specification has a series for each: that takes longer, and gives the same tables.
+    return list(accumulate(repeat(factor, PHASES), multiply, initial=ONE))
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,23 @@ class Coder:
     isa: str
     network: Any
     tables: Any
+
+
+@dataclass(frozen=True)
+class Unpacking:
+    """A section on its way into the planes of its levels; `decoder` is None where all is done."""
+
+    decoder: Any
+    what: str
+
+    def decode(self, wave: int) -> None:
+        """Fill all levels but the finest, and of that one at least the wavefronts before `wave`.
+
+        Raises CorruptError for what it meets that cannot have been written.
+        """
+        damage = self.decoder and self.decoder.decode(wave)
+        if damage:
+            raise CorruptError(f"{self.what}: {damage}; the file is damaged")
 
 
 def coder(spec: PyramidSpec, network: IntegerNetwork) -> Coder | None:
@@ -89,19 +107,30 @@ def unpack_levels(
     what: str,
 ) -> None:
     """As `latents.unpack_levels`: the same latents, and an error for the same payloads."""
+    begin_levels(spec, network, planes, levels, tile_index, payload, what).decode(sys.maxsize)
+
+
+def begin_levels(
+    spec: PyramidSpec,
+    network: IntegerNetwork,
+    planes: Sequence[Plane],
+    levels: Sequence[int],
+    tile_index: int,
+    payload: bytes,
+    what: str,
+) -> Unpacking:
+    """As `unpack_levels`, but the planes are filled as far as the result is told to."""
     native = coder(spec, network)
     if native is None:
         latents.unpack_levels(spec, network, planes, levels, tile_index, payload, what)
-        return
+        return Unpacking(None, what)
     check(spec, planes, levels, tile_index)
     reader = primitives.Reader(payload, what)
     count = reader.varint()
     if count != len(levels):
         raise CorruptError(f"{what}: {count} levels where {len(levels)} are due")
     run = payload[reader.offset :]
-    damage = native.native.decode_latents(*_arguments(native, planes, levels), run)
-    if damage is not None:
-        raise CorruptError(f"{what}: {damage}; the file is damaged")
+    return Unpacking(native.native.LatentDecoder(*_arguments(native, planes, levels), run), what)
 
 
 def code_length(spec: PyramidSpec, network: IntegerNetwork, planes: Sequence[Plane]) -> list[float]:

@@ -31,7 +31,7 @@ def start_values(spec: FieldSpec) -> dict[str, NDArray[np.float64]]:
             raise UnsupportedError(
                 f"parameters: this inrcodec has no arrays of start {spec.start}; use a newer one"
             )
-        known = _read()[spec.start]
+        known = _read(spec.start)
     counts: Counter[str] = Counter()
     values = {}
     for tensor in spec.tensors():
@@ -45,14 +45,12 @@ def start_values(spec: FieldSpec) -> dict[str, NDArray[np.float64]]:
 
 def has_start(number: int) -> bool:
     """Whether the package has the arrays of a start."""
-    return number in _read()
+    return bool(_read(number))
 
 
 @cache
-def _read() -> dict[int, dict[str, NDArray[np.int16]]]:
-    starts: dict[int, dict[str, NDArray[np.int16]]] = {}
+def _read(number: int) -> dict[str, NDArray[np.int16]]:
+    """Arrays of one start; none if there is no such start."""
+    prefix = f"{number}/"
     with np.load(_FILE, allow_pickle=False) as file:
-        for key in file.files:
-            number, name = key.split("/")
-            starts.setdefault(int(number), {})[name] = file[key]
-    return starts
+        return {key.removeprefix(prefix): file[key] for key in file.files if key.startswith(prefix)}

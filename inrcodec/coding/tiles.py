@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.latents import tile_counts, tile_window
-from inrcodec.coding.native_latents import code_length, pack_levels, unpack_levels
+from inrcodec.coding.native_latents import (
+    Unpacking,
+    begin_levels,
+    code_length,
+    pack_levels,
+)
 from inrcodec.fields.pyramid import PyramidSpec
 
 GROUP_BYTES = 1500
@@ -58,8 +65,18 @@ def _cut(spec: PyramidSpec, latents: Sequence[NDArray[np.int32]], tile: int) -> 
     )
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """Latents of a tile, finest first. `rest` fills `finest`, the last level that there is, on."""
+
+    planes: Planes
+    rest: Unpacking | None
+    finest: int
+
+
 class TiledLatents:
-    """Latents that are decoded when they are first read, a tile at a time.
+    """Latents that are decoded when they are first read, a tile at a time, and of its finest level
+    no more than what comes before them.
 
     `sections` holds what there is of every tile, coarse to fine; latents that are missing are 0.
     """
@@ -71,7 +88,7 @@ class TiledLatents:
         sections: Mapping[int, Sequence[Coded]],
     ) -> None:
         self._spec, self._network, self._sections = spec, network, sections
-        self._planes: dict[int, Planes] = {}
+        self._begun: dict[int, _Tile] = {}
         self._locks = [threading.Lock() for _ in range(math.prod(tile_counts(spec)))]
 
     def read(self, level: int, window: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
@@ -89,7 +106,7 @@ class TiledLatents:
                 low, high = max(first, start), min(last, stop)
                 source.append(slice(low - first, high - first))
                 target.append(slice(low - start, high - start))
-            out[tuple(target)] = self._decoded(tile)[level][tuple(source)]
+            out[tuple(target)] = self._decoded(tile, level, source)[tuple(source)]
         return out
 
     def _tiles(self, level: int, window: Sequence[tuple[int, int]]) -> list[int]:
@@ -99,16 +116,39 @@ class TiledLatents:
         along = [range(start // side, (stop - 1) // side + 1) for start, stop in window]
         return [int(np.ravel_multi_index(place, counts)) for place in itertools.product(*along)]
 
-    def _decoded(self, tile: int) -> Planes:
+    def _decoded(self, tile: int, level: int, part: Sequence[slice]) -> NDArray[np.int32]:
+        """A tile's latents of one level, those of a part of it known."""
         with self._locks[tile]:
-            if tile not in self._planes:
-                planes = tuple(
-                    np.zeros(
-                        [stop - start for start, stop in tile_window(self._spec, tile, n)], np.int32
-                    )
-                    for n in range(self._spec.levels)
-                )
-                for levels, payload, what in self._sections.get(tile, ()):
-                    unpack_levels(self._spec, self._network, planes, levels, tile, payload, what)
-                self._planes[tile] = planes
-        return self._planes[tile]
+            try:
+                if tile not in self._begun:
+                    self._begun[tile] = self._begin(tile)
+                begun = self._begun[tile]
+                if begun.rest is not None:
+                    begun.rest.decode(_wave(part) + 1 if level == begun.finest else 0)
+            except BaseException:
+                # Whoever reads it next has to hear the same.
+                self._begun.pop(tile, None)
+                raise
+        return begun.planes[level]
+
+    def _begin(self, tile: int) -> _Tile:
+        """The tile with all but its last section decoded."""
+        windows = [tile_window(self._spec, tile, level) for level in range(self._spec.levels)]
+        planes = tuple(
+            np.zeros([stop - start for start, stop in each], np.int32) for each in windows
+        )
+        rest, finest = None, 0
+        for levels, payload, what in self._sections.get(tile, ()):
+            if rest is not None:
+                rest.decode(sys.maxsize)
+            rest = begin_levels(self._spec, self._network, planes, levels, tile, payload, what)
+            finest = levels[-1]
+        return _Tile(planes, rest, finest)
+
+
+def _wave(part: Sequence[slice]) -> int:
+    """The last wavefront of a part of a grid (see `context.wavefronts`)."""
+    wave = 0
+    for along in part:
+        wave = 3 * wave + int(along.stop) - 1
+    return wave

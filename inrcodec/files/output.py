@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -82,7 +81,7 @@ def write_atomically(path: StrPath, overwrite: bool = False) -> Iterator[BinaryI
                 yield file
             return
         target = Path(path).resolve()
-        temporary = target.with_name(f".inrcodec-{secrets.token_hex(16)}.tmp")
+        temporary = target.with_name(f".inrcodec-{os.urandom(16).hex()}.tmp")
         # What replaces a private file is private from its first byte on.
         mode = 0o666 if state is None else 0o600
         try:

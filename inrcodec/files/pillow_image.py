@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from inrcodec.errors import InputError
 
@@ -108,6 +108,9 @@ def _samples(image: Image.Image, raw: str, name: str) -> Samples:
 
 
 def _cmyk_to_srgb(image: Image.Image) -> Image.Image:
+    # Loads a library that hardly any picture needs.
+    from PIL import ImageCms
+
     profile = image.info.get("icc_profile") or b""
     if is_profile(profile, space=b"CMYK"):
         with contextlib.suppress(ImageCms.PyCMSError, ImportError, OSError):
@@ -224,6 +227,8 @@ def _xmp(image: Image.Image) -> bytes | None:
 def _parsed_exif(data: bytes) -> Image.Exif:
     """Tags about the picture; none if any is damaged."""
     exif = Image.Exif()
+    if not data:
+        return exif
     try:
         exif.load(data)
         exif = _about_picture(exif)

@@ -64,9 +64,10 @@ def interpolate(
     shape = [1] * values.ndim
     shape[axis] = -1
     centre = np.take(values, _index(below, first, size), axis)
-    total = centre.copy()
+    total, term = centre.copy(), np.empty_like(centre)
     for tap, weight in zip(TAPS, weights, strict=True):
-        term = np.take(values, _index(below + tap, first, size), axis)
+        # Into the same memory, where fresh pages would take longer; no index is out of range.
+        np.take(values, _index(below + tap, first, size), axis, out=term, mode="clip")
         term -= centre
         term *= weight.reshape(shape)
         total += term

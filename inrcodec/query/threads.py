@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Generic, TypeVar
-
-from threadpoolctl import ThreadpoolController
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from inrcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 State = TypeVar("State")
 
@@ -64,6 +66,8 @@ def _cores() -> int:
 
 @cache
 def _controller() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
     # Looks at every library that is loaded: once is enough.
     return ThreadpoolController()
 
@@ -74,3 +78,21 @@ serial_blas = WhileAnyone(
 )
 """One BLAS thread: matrices of a field are small, and threads that wait for each other on a busy
 machine cost many times what they save."""
+
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+"""Names the environment variable that numpy's BLAS reads when it is loaded."""
+
+
+def import_numpy() -> None:
+    """Import numpy, in a process that is to decode and end, without threads of its BLAS.
+
+    No field is evaluated with them, and starting them takes as long as the rest of the import. Who
+    has loaded numpy already, or said how many there are to be, is left alone.
+    """
+    if "numpy" in sys.modules or BLAS_THREADS in os.environ:
+        return
+    os.environ[BLAS_THREADS] = "1"
+    try:
+        import numpy  # noqa: F401
+    finally:
+        del os.environ[BLAS_THREADS]

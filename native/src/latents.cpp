@@ -1,6 +1,9 @@
 // Decodes and encodes levels: all latents of a wavefront are predicted from the ones before.
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "latents_contexts.h"
 #include "query.h"
@@ -35,12 +38,57 @@ const LatentKernel* latent_kernel(const char* isa) {
   return nullptr;
 }
 
+// Levels as contexts of finer ones, each made when it is first needed. What it is given has to
+// outlive it.
+class Frames {
+ public:
+  Frames(const std::vector<Plane>& planes, const std::vector<std::size_t>& levels)
+      : planes_(planes), framed_(planes.size() + UPS) {
+    for (std::size_t level = 0; level < planes.size(); ++level) {
+      const Plane& plane = planes[level];
+      demand(plane.rows > 0 && plane.columns > 0 && plane.rows < std::size_t{1} << 30 &&
+                 plane.columns < std::size_t{1} << 30,
+             "planes: none may be empty, none larger than 2^30 along an axis");
+      demand(level == 0 || (plane.rows == halved(planes[level - 1].rows) &&
+                            plane.columns == halved(planes[level - 1].columns)),
+             "planes: each level has half the size of the one before, rounded up");
+    }
+    std::size_t before = planes.size();
+    for (const std::size_t level : levels) {
+      demand(level < before, "levels: from coarse to fine, of those that have planes");
+      before = level;
+    }
+  }
+
+  // Of a level, once all coarser ones are known; no two at a time.
+  Contexts contexts(const LatentKernel& kernel, const ContextNetwork& network,
+                    std::size_t level) {
+    const Plane& plane = planes_[level];
+    const Framed* ups[UPS];
+    for (std::size_t up = 1; up <= UPS; ++up) {
+      Framed& frame = framed_[level + up];
+      if (!frame.stride() || level + up >= planes_.size())
+        frame = level + up < planes_.size()
+                    ? Framed(planes_[level + up])
+                    : Framed(halved(plane.rows, up), halved(plane.columns, up));
+      ups[up - 1] = &frame;
+    }
+    return Contexts(kernel, network, plane, ups);
+  }
+
+ private:
+  const std::vector<Plane>& planes_;
+  std::vector<Framed> framed_;
+};
+
 namespace {
 
-// Calls visit(latent, mean, table), which may set the latent, for every one in order.
+// Calls visit(latent, mean, table), which may set the latent, for every one of some wavefronts in
+// order. All before them have been visited.
 template <typename Visit>
-void visit_level(Contexts& contexts, const Plane& plane, Visit visit) {
-  for (std::size_t wave = 0; wave < contexts.wavefronts(); ++wave) {
+void visit_waves(Contexts& contexts, const Plane& plane, std::size_t wave, std::size_t end_wave,
+                 Visit visit) {
+  for (; wave < end_wave; ++wave) {
     std::int32_t* own = contexts.enter(wave);
     const std::size_t row = contexts.first(wave), end = contexts.end(wave);
     if (row >= end) continue;
@@ -57,37 +105,26 @@ void visit_level(Contexts& contexts, const Plane& plane, Visit visit) {
   }
 }
 
+template <typename Visit>
+void visit_level(Contexts& contexts, const Plane& plane, Visit visit) {
+  visit_waves(contexts, plane, 0, contexts.wavefronts(), visit);
+}
+
 // Calls visit_plane(plane, contexts) for every level in order; contexts() makes its Contexts.
 template <typename VisitPlane>
 void visit_levels(const LatentKernel& kernel, const ContextNetwork& network,
                   const std::vector<Plane>& planes, const std::vector<std::size_t>& levels,
                   VisitPlane visit_plane) {
-  for (std::size_t level = 0; level < planes.size(); ++level) {
-    const Plane& plane = planes[level];
-    demand(plane.rows > 0 && plane.columns > 0 && plane.rows < std::size_t{1} << 30 &&
-               plane.columns < std::size_t{1} << 30,
-           "planes: none may be empty, none larger than 2^30 along an axis");
-    demand(level == 0 || (plane.rows == halved(planes[level - 1].rows) &&
-                          plane.columns == halved(planes[level - 1].columns)),
-           "planes: each level has half the size of the one before, rounded up");
-  }
-  std::vector<Framed> framed(planes.size() + UPS);
-  std::size_t before = planes.size();
-  for (const std::size_t level : levels) {
-    demand(level < before, "levels: from coarse to fine, of those that have planes");
-    before = level;
-    const Plane& plane = planes[level];
-    const Framed* ups[UPS];
-    for (std::size_t up = 1; up <= UPS; ++up) {
-      Framed& frame = framed[level + up];
-      if (!frame.stride() || level + up >= planes.size())
-        frame = level + up < planes.size()
-                    ? Framed(planes[level + up])
-                    : Framed(halved(plane.rows, up), halved(plane.columns, up));
-      ups[up - 1] = &frame;
-    }
-    visit_plane(plane, [&] { return Contexts(kernel, network, plane, ups); });
-  }
+  Frames frames(planes, levels);
+  for (const std::size_t level : levels)
+    visit_plane(planes[level], [&] { return frames.contexts(kernel, network, level); });
+}
+
+void clear(const Plane& plane) {
+  for (std::size_t row = 0; row < plane.rows; ++row)
+    for (std::size_t column = 0; column < plane.columns; ++column)
+      plane.values[static_cast<std::ptrdiff_t>(row) * plane.row +
+                   static_cast<std::ptrdiff_t>(column) * plane.column] = 0;
 }
 
 bool any(const Plane& plane) {
@@ -101,24 +138,37 @@ bool any(const Plane& plane) {
 
 }  // namespace
 
-void decode_latents(const LatentKernel& kernel, const ContextNetwork& network,
-                    const LatentTables& tables, const std::vector<Plane>& planes,
-                    const std::vector<std::size_t>& levels, const unsigned char* bytes,
-                    std::size_t size) {
-  RangeDecoder decoder(tables, bytes, size);
-  visit_levels(kernel, network, planes, levels, [&](const Plane& plane, const auto& contexts_of) {
-    if (!decoder.flag()) {
-      for (std::size_t row = 0; row < plane.rows; ++row)
-        for (std::size_t column = 0; column < plane.columns; ++column)
-          plane.values[static_cast<std::ptrdiff_t>(row) * plane.row +
-                       static_cast<std::ptrdiff_t>(column) * plane.column] = 0;
-      return;
+LatentDecoder::LatentDecoder(const LatentKernel& kernel, const ContextNetwork& network,
+                             const LatentTables& tables, std::vector<Plane> planes,
+                             std::vector<std::size_t> levels, const unsigned char* bytes,
+                             std::size_t size)
+    : kernel_(kernel),
+      network_(network),
+      planes_(std::move(planes)),
+      levels_(std::move(levels)),
+      frames_(std::make_unique<Frames>(planes_, levels_)),
+      decoder_(tables, bytes, size) {}
+
+LatentDecoder::~LatentDecoder() = default;
+
+void LatentDecoder::decode(std::size_t wave) {
+  for (; at_ < levels_.size(); ++at_) {
+    const Plane& plane = planes_[levels_[at_]];
+    if (!contexts_) {
+      if (!decoder_.flag()) {
+        clear(plane);
+        continue;
+      }
+      contexts_.reset(new Contexts(frames_->contexts(kernel_, network_, levels_[at_])));
+      wave_ = 0;
+      bits_ = 0;
     }
-    Contexts contexts = contexts_of();
-    // A copy whose registers the compiler need not write back after every latent.
-    RangeDecoder own = decoder;
-    std::int32_t bits = 0;
-    visit_level(contexts, plane,
+    const std::size_t all = contexts_->wavefronts();
+    const std::size_t end = at_ + 1 < levels_.size() ? all : std::min(wave, all);
+    // Copies whose registers the compiler need not write back after every latent.
+    RangeDecoder own = decoder_;
+    std::int32_t bits = bits_;
+    visit_waves(*contexts_, plane, wave_, end,
                 [&own, &bits](std::int32_t& latent, std::int32_t mean, std::int32_t table) {
                   const std::int64_t value = own.symbol(table) + mean;
                   if (value < -MAX_LATENT || value > MAX_LATENT)
@@ -126,10 +176,15 @@ void decode_latents(const LatentKernel& kernel, const ContextNetwork& network,
                   latent = static_cast<std::int32_t>(value);
                   bits |= latent;
                 });
+    decoder_ = own;
+    bits_ = bits;
+    wave_ = std::max(wave_, end);
+    if (wave_ < all) return;
     if (!bits) throw Damaged("all latents of a level are 0, against its flag");
-    decoder = own;
-  });
-  decoder.finish();
+    contexts_.reset();
+  }
+  decoder_.finish();
+  frames_.reset();
 }
 
 std::vector<unsigned char> encode_latents(const LatentKernel& kernel,

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "latents.h"
@@ -52,11 +53,35 @@ const LatentKernel* latent_kernel(const char* isa);
 // Planes are by level, finest first; `levels` are coded in order, from coarse to fine. The three
 // throw std::invalid_argument where planes and levels do not fit together.
 
-// Fills the planes of `levels`; throws Damaged where the bytes cannot have been written.
-void decode_latents(const LatentKernel& kernel, const ContextNetwork& network,
-                    const LatentTables& tables, const std::vector<Plane>& planes,
-                    const std::vector<std::size_t>& levels, const unsigned char* bytes,
-                    std::size_t size);
+class Contexts;
+class Frames;
+
+// Fills the planes of `levels`, the last one no farther than it is asked for. What it is given has
+// to outlive it.
+class LatentDecoder {
+ public:
+  LatentDecoder(const LatentKernel& kernel, const ContextNetwork& network,
+                const LatentTables& tables, std::vector<Plane> planes,
+                std::vector<std::size_t> levels, const unsigned char* bytes, std::size_t size);
+  ~LatentDecoder();
+  LatentDecoder(const LatentDecoder&) = delete;
+
+  // Decodes what is left of all levels but the last, and of that the wavefronts before `wave`.
+  // Throws Damaged where the bytes cannot have been written; then it is not to be asked again.
+  void decode(std::size_t wave);
+
+ private:
+  const LatentKernel& kernel_;
+  const ContextNetwork& network_;
+  const std::vector<Plane> planes_;
+  const std::vector<std::size_t> levels_;
+  std::unique_ptr<Frames> frames_;
+  RangeDecoder decoder_;
+  // Of the level that is being decoded, the `at_`-th: nothing before its flag.
+  std::unique_ptr<Contexts> contexts_;
+  std::size_t at_ = 0, wave_ = 0;
+  std::int32_t bits_ = 0;
+};
 
 std::vector<unsigned char> encode_latents(const LatentKernel& kernel,
                                           const ContextNetwork& network,

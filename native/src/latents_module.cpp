@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -58,22 +59,47 @@ void new_network(ContextNetwork* self, const std::vector<std::array<std::int32_t
                             biases.shape(0));
 }
 
-nb::object decode(const std::string& isa, const ContextNetwork& network,
-                  const LatentTables& tables, const Planes<std::int32_t>& planes,
-                  const Levels& levels, const nb::bytes& payload) {
-  const LatentKernel& kernel = kernel_of(isa);
-  const auto* bytes = static_cast<const unsigned char*>(payload.data());
-  const std::size_t size = payload.size();
-  std::string damage;
-  {
-    nb::gil_scoped_release unlocked;
+// A LatentDecoder with what it fills and reads, and what was wrong, if anything.
+class Decoder {
+ public:
+  Decoder(const LatentKernel& kernel, const ContextNetwork& network, const LatentTables& tables,
+          const Planes<std::int32_t>& planes, const Levels& levels, const nb::bytes& payload)
+      : arrays_(planes), payload_(payload) {
+    const auto* bytes = static_cast<const unsigned char*>(payload_.data());
+    guarded([&] {
+      decoder_ = std::make_unique<LatentDecoder>(kernel, network, tables, planes_of(arrays_),
+                                                 levels, bytes, payload_.size());
+    });
+  }
+
+  nb::object decode(std::size_t wave) {
+    if (damage_.empty()) {
+      nb::gil_scoped_release unlocked;
+      guarded([&] { decoder_->decode(wave); });
+    }
+    return damage_.empty() ? nb::none() : nb::object(nb::str(damage_.c_str()));
+  }
+
+ private:
+  template <typename Work>
+  void guarded(Work work) {
     try {
-      decode_latents(kernel, network, tables, planes_of(planes), levels, bytes, size);
+      work();
     } catch (const Damaged& error) {
-      damage = error.what();
+      damage_ = error.what();
     }
   }
-  return damage.empty() ? nb::none() : nb::object(nb::str(damage.c_str()));
+
+  const Planes<std::int32_t> arrays_;
+  const nb::bytes payload_;
+  std::unique_ptr<LatentDecoder> decoder_;
+  std::string damage_;
+};
+
+void new_decoder(Decoder* self, const std::string& isa, const ContextNetwork& network,
+                 const LatentTables& tables, const Planes<std::int32_t>& planes,
+                 const Levels& levels, const nb::bytes& payload) {
+  new (self) Decoder(kernel_of(isa), network, tables, planes, levels, payload);
 }
 
 nb::bytes encode(const std::string& isa, const ContextNetwork& network, const LatentTables& tables,
@@ -105,8 +131,10 @@ void add_latents(nb::module_& m) {
   nb::class_<ContextNetwork>(m, "ContextNetwork")
       .def("__init__", new_network, "contexts"_a, "widths"_a, "weights"_a.noconvert(),
            "biases"_a.noconvert());
-  m.def("decode_latents", decode, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
-        "levels"_a, "payload"_a);
+  nb::class_<Decoder>(m, "LatentDecoder")
+      .def("__init__", new_decoder, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
+           "levels"_a, "payload"_a, nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
+      .def("decode", &Decoder::decode, "wave"_a);
   m.def("encode_latents", encode, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
         "levels"_a);
   m.def("latent_bits", bits, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
