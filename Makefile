@@ -48,7 +48,8 @@ sanitize: $(READY) ## the extension's tests under AddressSanitizer and UBSan
 	    cmake --build .
 	cd $(SANITIZED) && ASAN_OPTIONS=detect_leaks=0 \
 	    LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
-	    $(CURDIR)/$(BIN)/python -m pytest tests/test_native.py tests/test_native_latents.py tests/test_native_pyramid.py
+	    $(CURDIR)/$(BIN)/python -m pytest tests/test_native.py tests/test_native_latents.py tests/test_native_pyramid.py \
+	        tests/test_siren_step.py
 
 format: $(READY) ## lay out the code and fix what can be fixed
 	$(BIN)/ruff check --fix

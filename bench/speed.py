@@ -29,16 +29,17 @@ from bench.subject import ROOT, Sizes, Subject, agree, eager
 from bench.timing import Comparison, Run, compare, machine, markdown, record, threads
 from inrcodec.bitstream.container import unpack
 from inrcodec.coding.weights import unpack_weights
-from inrcodec.fitting.fit import evaluate
-from inrcodec.fitting.objective import squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.siren_step import NativeSirenStep, TorchSirenStep, step_for
 from inrcodec.fitting.stacks import layers_of
-from inrcodec.fitting.workers import Workers, working
+from inrcodec.fitting.workers import working
 from inrcodec.query.kernels import pyramid
 from inrcodec.query.kernels.native_pyramid import synthesise
 
 LEAST_ROUNDS, ROUNDS = 5, 15
+
+FitStep = NativeSirenStep | TorchSirenStep
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,12 @@ class Bench:
 
 def fitting(bench: Bench) -> Iterator[Comparison]:
     """Forward and backward, without and with the optimiser, on batches of the same size."""
-    subject = bench.subject
+    sizes = bench.subject.sizes
+    for subject in (bench.subject, Subject(replace(sizes, depth=4, hidden=64))):
+        yield from _fitting(bench, subject)
+
+
+def _fitting(bench: Bench, subject: Subject) -> Iterator[Comparison]:
     spec, picture, size = subject.sizes.spec, subject.samples, subject.sizes.batch
     batches = picture.batches(size)
     ours = [stack.requires_grad_() for stack in subject.start()]
@@ -63,15 +69,11 @@ def fitting(bench: Bench) -> Iterator[Comparison]:
     soap, adam = Soap(ours), torch.optim.Adam(theirs, lr=2e-4)
     rate = Settings(kind="siren").preset().rate
 
-    def error(indices: Tensor) -> Tensor:
-        values = evaluate(spec, layers_of(ours), picture.coordinates(indices))
-        return squared_error(values, picture.targets(indices))
+    def gradient(fit: FitStep) -> None:
+        fit.descend([], ours, next(batches))
 
-    def gradient(workers: Workers) -> None:
-        workers.gradients(error, next(batches), ours)
-
-    def step(workers: Workers) -> None:
-        gradient(workers)
+    def step(fit: FitStep) -> None:
+        gradient(fit)
         soap.step(rate)
 
     def their_gradient() -> None:
@@ -87,11 +89,13 @@ def fitting(bench: Bench) -> Iterator[Comparison]:
     # As many steps as there are between two refreshes of SOAP's bases.
     turns = soap.refresh
 
-    def run(name: str, one: Callable[[Workers], None]) -> Run:
+    def run(name: str, one: Callable[[FitStep], None]) -> Run:
         def work() -> None:
             with working("cpu") as workers:
+                picture.workers = workers
+                fit = step_for(spec, picture)
                 for _ in range(turns):
-                    one(workers)
+                    one(fit)
 
         return Run(name, work, turns)
 
@@ -107,7 +111,7 @@ def fitting(bench: Bench) -> Iterator[Comparison]:
         ("gradient of a fit", run("", gradient), their_run("torch eager", their_gradient)),
         ("step of a fit", run("SOAP", step), their_run("torch eager, Adam", their_step)),
     ):
-        yield bench.compare(stage, ours_run, theirs_run, "coordinates", count)
+        yield bench.compare(f"{stage}, {spec.net}", ours_run, theirs_run, "coordinates", count)
 
 
 def entropy(bench: Bench) -> Iterator[Comparison]:

@@ -194,3 +194,32 @@ class PyramidFit:
         count: int,
     ) -> None:
         """Update latents and moments for the `count`-th time."""
+
+class SirenFit:
+    """The buffers and threads that a step of a siren's fit works with.
+
+    `shape` is inputs, outputs, depth, width; `centre` is added to the outputs.
+    """
+
+    def __init__(
+        self,
+        isa: str,
+        shape: tuple[int, int, int, int],
+        omega_0: float,
+        centre: float,
+        threads: int,
+    ) -> None: ...
+    def step(
+        self,
+        parameters: NDArray[np.float32],
+        coordinates: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        first: int,
+        gradient: NDArray[np.float32],
+    ) -> float:
+        """The mean squared error of values, clamped to 0..1, to `targets` `[points, outputs]`.
+
+        `parameters` holds a matrix [weight | bias] `[out, in + 1]` per layer; the gradient of those
+        from layer `first` on, passed straight through the clamp, goes to `gradient`. Raises
+        ValueError where a length does not fit.
+        """

@@ -20,7 +20,7 @@ from bench.timing import Comparison, Run, Times, compare, interleaved, markdown,
 TINY = Sizes(height=12, width=16, points=20, batch=64, depth=2, hidden=6)
 
 ROWS = {
-    "fit": ["gradient of a fit", "step of a fit"],
+    "fit": [f"{what} of a fit, {net}" for net in ("2x6", "4x64") for what in ("gradient", "step")],
     "entropy": ["entropy decode"],
     "query": ["query, native lattice", "query, arbitrary points"],
     "decode": ["whole decode, 8x6"],
@@ -111,8 +111,7 @@ def test_counts_are_those_of_the_sizes(bench: speed.Bench) -> None:
         found = speed.measure(replace(bench, rounds=1), ["fit", "entropy", "query"])
     counts = {each.stage: each.count for each in found}
     assert counts == {
-        "gradient of a fit": 64,
-        "step of a fit": 64,
+        **dict.fromkeys(ROWS["fit"], 64),
         "entropy decode": TINY.spec.parameter_count,
         "query, native lattice": 12 * 16,
         "query, arbitrary points": 20,

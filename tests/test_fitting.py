@@ -22,7 +22,7 @@ from inrcodec.files.arrays import from_array
 from inrcodec.fitting import samples as samples_module
 from inrcodec.fitting.architecture import architecture
 from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_blocks
-from inrcodec.fitting.fit import evaluate, fit, measure
+from inrcodec.fitting.fit import fit, measure
 from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import EFFORT, PYRAMID_EFFORT, Preset, Settings
@@ -38,6 +38,7 @@ from inrcodec.fitting.rounding import (
 )
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, cosine
+from inrcodec.fitting.siren_step import evaluate
 from inrcodec.fitting.stacks import initial_stacks, layers_of, named, stacked
 from inrcodec.fitting.workers import Workers
 from inrcodec.query.kernels import reference

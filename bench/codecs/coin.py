@@ -20,10 +20,11 @@ from bench.codecs.own import one_torch_thread, signal_versions
 from inrcodec.codec import as_signal
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import COIN_NETS, SirenSpec
-from inrcodec.fitting.fit import evaluate, measure
+from inrcodec.fitting.fit import measure
 from inrcodec.fitting.objective import squared_error
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import cosine
+from inrcodec.fitting.siren_step import evaluate
 from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of, named
 from inrcodec.fitting.workers import working
 from inrcodec.query.render import render

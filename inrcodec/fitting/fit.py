@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from inrcodec.fields.siren import OUTPUT_CENTRE, SirenSpec
-from inrcodec.fitting.objective import psnr_of, squared_error
+from inrcodec.fitting.objective import psnr_of
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, cosine, quiet
-from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of, named
+from inrcodec.fitting.siren_step import step_for
+from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of
 
 FIT_SHARE = 0.7
 """Share of a time limit after which rounding starts."""
@@ -49,21 +49,9 @@ class Descent:
             self.best, self.best_psnr = [s.detach().clone() for s in self.stacks], psnr
 
 
-def evaluate(spec: SirenSpec, layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
-    """Values of the field whose [weight | bias] matrices are `layers`."""
-    values: Tensor = spec.evaluate(named(layers), coordinates, linear, torch.sin)
-    return values
-
-
 def measure(spec: SirenSpec, layers: Sequence[Tensor], samples: Samples, indices: Tensor) -> float:
     """PSNR in dB at some positions, before rounding to the samples' type."""
-
-    def error(part: Tensor) -> float:
-        with torch.no_grad():
-            values = evaluate(spec, layers, samples.coordinates(part))
-            return float(squared_error(values, samples.targets(part))) * len(part)
-
-    return psnr_of(sum(samples.workers.map(error, indices.split(2**14))) / len(indices))
+    return psnr_of(step_for(spec, samples).error(layers, indices))
 
 
 def fit(
@@ -107,19 +95,15 @@ def _descend(
     progress: Progress,
 ) -> bool:
     """Follow the schedule from where `descent` stands; False if the loss diverged."""
+    step = step_for(spec, samples)
     optimiser = Soap(descent.stacks)
     batches = samples.batches(preset.batch)
     watched = samples.some(CHECK_POINTS)
     next_check = 0.0
-
-    def error(indices: Tensor) -> Tensor:
-        values = evaluate(spec, layers_of(descent.stacks), samples.coordinates(indices))
-        return squared_error(values, samples.targets(indices))
-
     while True:
         share = max(descent.steps / preset.steps, budget.elapsed() / FIT_SHARE)
         if share >= min(next_check, 1.0):
-            psnr = measure(spec, layers_of(descent.stacks), samples, watched)
+            psnr = psnr_of(step.error(layers_of(descent.stacks), watched))
             if math.isnan(psnr):
                 return False
             descent.keep(psnr)
@@ -127,7 +111,7 @@ def _descend(
             next_check = share + 1 / CHECKS
         if share >= 1:
             return True
-        loss = samples.workers.gradients(error, next(batches), descent.stacks)
+        loss = step.descend([], descent.stacks, next(batches))
         if not math.isfinite(loss):
             return False
         optimiser.step(preset.rate * descent.rate_factor * cosine(share))

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from inrcodec.coding.quantize import TensorRecipe
 from inrcodec.fields.siren import SirenSpec
-from inrcodec.fitting.fit import evaluate
-from inrcodec.fitting.objective import squared_error
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.rounding import (
@@ -27,6 +25,7 @@ from inrcodec.fitting.rounding import (
 )
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, cosine, quiet
+from inrcodec.fitting.siren_step import step_for
 from inrcodec.fitting.stacks import layers_of, stacked
 
 CURVATURE_POINTS = 8192
@@ -117,22 +116,18 @@ def _tune(
     """
     fixed = list(layers[:frozen])
     free = [stack.requires_grad_() for stack in stacked(layers[frozen:])]
-    optimiser = Soap(free)
-    begun, step, share = budget.elapsed(), 0, 0.0
+    step, optimiser = step_for(spec, samples), Soap(free)
+    begun, steps, share = budget.elapsed(), 0, 0.0
     few = min(preset.rounding_steps, HURRIED_STEPS)
-
-    def error(indices: Tensor) -> Tensor:
-        values = evaluate(spec, [*fixed, *layers_of(free)], samples.coordinates(indices))
-        return squared_error(values, samples.targets(indices))
 
     try:
         while share < 1:
-            samples.workers.gradients(error, next(batches), free)
+            step.descend(fixed, free, next(batches))
             optimiser.step(preset.rounding_rate * cosine(share, TUNING_FLOOR))
-            step += 1
+            steps += 1
             spent = (budget.elapsed() - begun) / max(until - begun, 1e-9) if budget.seconds else 0.0
-            hurried = budget.interrupted or spent > step / few
-            share = step / few if hurried else max(step / preset.rounding_steps, spent)
+            hurried = budget.interrupted or spent > steps / few
+            share = steps / few if hurried else max(steps / preset.rounding_steps, spent)
     except KeyboardInterrupt:
         if budget.interrupted:
             raise

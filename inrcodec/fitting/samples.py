@@ -49,7 +49,8 @@ class Samples:
 
     def targets(self, indices: Tensor) -> Tensor:
         """Values `[points, channels]`, 0..1 over the value range."""
-        return (self._values[indices].to(torch.float32) - self._low) / self._span
+        values = self._values.index_select(0, indices)
+        return (values.to(torch.float32) - self._low) / self._span
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Endless index arrays; within a pass over the signal no position comes twice."""

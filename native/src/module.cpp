@@ -15,6 +15,7 @@
 #include "pyramid_fit_module.h"
 #include "pyramid_render_module.h"
 #include "query.h"
+#include "siren_fit_module.h"
 
 namespace nb = nanobind;
 using namespace inrcodec;
@@ -118,4 +119,5 @@ NB_MODULE(_native, m) {
   add_latents(m);
   add_pyramid_fit(m);
   add_pyramid_render(m);
+  add_siren_fit(m);
 }
