@@ -58,6 +58,22 @@ def test_the_damping_of_least_loss_is_chosen(
     assert not any(plane.any() for plane in state.latents)
 
 
+def test_pilots_show_how_far_they_are(face: np.ndarray) -> None:
+    state, step = state_and_step(face)
+    seen: list[tuple[str, float]] = []
+    preset = PyramidPreset(steps=100, dampings=(0.0, 2.0))
+
+    def shown(stage: str, share: float, psnr: float) -> None:
+        seen.append((stage, share))
+
+    chosen_damping(state, step, preset, 1e-3, Budget(None), None, shown)
+    assert {stage for stage, _ in seen} == {"try"}
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.1
+    assert 0.9 < shares[-1] <= 1
+
+
 def test_a_descent_is_damped_as_its_preset_says(face: np.ndarray) -> None:
     def latents(*dampings: float) -> list[np.ndarray]:
         state, step = state_and_step(face)

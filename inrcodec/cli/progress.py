@@ -30,7 +30,7 @@ class Watch:
 
     @property
     def can_stop(self) -> bool:
-        return not self.stage or (self.stage == "fit" and self.share < 1)
+        return self.stage in ("", "try") or (self.stage == "fit" and self.share < 1)
 
     def __call__(self, stage: str, share: float, psnr: float) -> None:
         self.stage, self.share = stage, share

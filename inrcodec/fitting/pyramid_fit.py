@@ -63,7 +63,8 @@ def fit_pyramid(
     if isinstance(weight, Steered) and goal.bits is not None:
         weight = _measuring(weight, state, step, goal.bits)
     before = budget.interrupted
-    damping = chosen_damping(state, step, preset, weight(0.0, math.nan, math.nan), budget, probe)
+    first = weight(0.0, math.nan, math.nan)
+    damping = chosen_damping(state, step, preset, first, budget, probe, progress)
     preset = replace(preset, dampings=(damping,))
     if budget.interrupted and not before:
         preset = replace(preset, steps=min(HURRIED_STEPS, preset.steps))

@@ -11,7 +11,7 @@ from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.fitting.pyramid_descent import AnyStep, PyramidState, descend
 from inrcodec.fitting.pyramid_networks import Networks
 from inrcodec.fitting.pyramid_result import Probe
-from inrcodec.fitting.schedule import Budget, quiet
+from inrcodec.fitting.schedule import Budget, Progress, quiet
 
 PILOT_STEPS = 100
 """Steps after which the order of two descents is that of their ends: 80 were enough on photos."""
@@ -27,6 +27,7 @@ def chosen_damping(
     rate_weight: float,
     budget: Budget,
     probe: Probe | None = None,
+    progress: Progress = quiet,
 ) -> float:
     """The one of the preset's dampings whose descent has the least loss after a few steps.
 
@@ -38,12 +39,16 @@ def chosen_damping(
     if len(preset.dampings) == 1 or hurried:
         return preset.dampings[0]
     seen, looking = (state, step) if probe is None else (probe.cut(state), probe.step)
-    losses = []
+    losses: list[float] = []
+    until = min(PILOT_STEPS / preset.steps, MOST)
+
+    def shown(_stage: str, share: float, psnr: float) -> None:
+        progress("try", (len(losses) + min(share / until, 1.0)) / len(preset.dampings), psnr)
+
     for damping in preset.dampings:
         own = replace(preset, dampings=(damping,))
-        until = min(PILOT_STEPS / preset.steps, MOST)
         pilot = _fresh(seen, looking)
-        descend(pilot, looking, own, lambda *_: rate_weight, budget, quiet, until=until)
+        descend(pilot, looking, own, lambda *_: rate_weight, budget, shown, until=until)
         state.steps += pilot.steps
         if budget.interrupted:
             _adopt(state, pilot)
