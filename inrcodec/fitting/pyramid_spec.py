@@ -41,7 +41,7 @@ LONG_FROM = 300
 """Steps from which what long fits have learnt is the better start: it trusts in latents that short
 fits do not reach."""
 
-LOW_FROM = 1.4e-3
+LOW_FROM = 2.4e-3
 """Rate weight from which a rate is low."""
 
 TILED_FROM, TILE = 2**22, 1024
