@@ -5,10 +5,13 @@ READY := .venv/.ready
 INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(@D)/constraints.txt
 ZOO := bmshj2018-factorized bmshj2018-hyperprior mbt2018-mean mbt2018 cheng2020-anchor cheng2020-attn
 SANITIZED := build/sanitized
+SANITIZERS := ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0:quarantine_size_mb=64 UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1
+RUNTIMES = $$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)
+SECONDS = 600
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench bench-compressai test lint sanitize format clean
+.PHONY: help demo bench bench-compressai test lint sanitize fuzz sanitized format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,23 +36,44 @@ lint: $(READY) ## style, types, layers, spelling
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
 
+sanitize: sanitized ## the extension's tests under AddressSanitizer and UBSan
+	cd $(SANITIZED) && $(SANITIZERS) LD_PRELOAD="$(RUNTIMES)" \
+	    $(CURDIR)/$(BIN)/python -m pytest tests/test_native.py tests/test_native_latents.py tests/test_native_pyramid.py \
+	        tests/test_siren_step.py
+
+fuzz: sanitized $(SANITIZED)/libfuzzer.so ## mutated files, read under both: make fuzz [SECONDS=600] [INPUT=file]
+	mkdir -p build/fuzz
+	cd $(SANITIZED) && PYTHONPATH=$(CURDIR)/$(SANITIZED)/atheris $(SANITIZERS) \
+	    LD_PRELOAD="$$PWD/libfuzzer.so $$(echo $$PWD/atheris/atheris/custom_mutator.*.so) $(RUNTIMES)" \
+	    $(CURDIR)/$(BIN)/python -m bench.fuzz --seconds $(SECONDS) --folder $(CURDIR)/build/fuzz $(abspath $(INPUT)) \
+	    || { echo 'fuzz: a finding; read it again with make fuzz INPUT=build/fuzz/NAME'; exit 1; }
+
 # A copy of the package gets an extension with sanitizers, whose runtimes have to be loaded first.
-sanitize: $(READY) ## the extension's tests under AddressSanitizer and UBSan
-	rm -rf $(SANITIZED)
+# Times are kept, so that only what has changed is compiled again.
+sanitized: $(SANITIZED)/tools/.ready
+	rm -rf $(addprefix $(SANITIZED)/,inrcodec tests bench native/src)
 	mkdir -p $(SANITIZED)/native
-	cp -R inrcodec tests pyproject.toml $(SANITIZED)
-	cp -R native/src native/CMakeLists.txt $(SANITIZED)/native
+	cp -Rp inrcodec tests bench pyproject.toml $(SANITIZED)
+	cp -Rp native/src native/CMakeLists.txt $(SANITIZED)/native
 	rm -f $(SANITIZED)/inrcodec/_native.*.so
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt \
-	    --target $(SANITIZED)/tools cmake nanobind ninja
 	cd $(SANITIZED)/native && export PYTHONPATH=$(CURDIR)/$(SANITIZED)/tools PATH="$(CURDIR)/$(SANITIZED)/tools/bin:$$PATH" && \
 	    cmake -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DINRCODEC_SANITIZE=ON \
 	        -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_ROOT=$(CURDIR)/$(SANITIZED)/tools/nanobind . && \
 	    cmake --build .
-	cd $(SANITIZED) && ASAN_OPTIONS=detect_leaks=0 \
-	    LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
-	    $(CURDIR)/$(BIN)/python -m pytest tests/test_native.py tests/test_native_latents.py tests/test_native_pyramid.py \
-	        tests/test_siren_step.py
+
+$(SANITIZED)/tools/.ready: $(READY)
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt \
+	    --target $(@D) cmake nanobind ninja
+	touch $@
+
+# The libFuzzer that comes with atheris, loaded before AddressSanitizer: whose own functions of the
+# same names count nothing.
+$(SANITIZED)/libfuzzer.so: $(READY)
+	rm -rf $(@D)/atheris
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt \
+	    --target $(@D)/atheris --group fuzz
+	c++ -shared -o $@ -pthread -Wl,--whole-archive $(@D)/atheris/libclang_rt.fuzzer_no_main.a -Wl,--no-whole-archive
 
 format: $(READY) ## lay out the code and fix what can be fixed
 	$(BIN)/ruff check --fix

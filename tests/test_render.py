@@ -286,6 +286,13 @@ def test_chunks_leave_no_seam(make_view: MakeView, chunks: int, spare: int) -> N
     )
 
 
+def test_points_beyond_float32_have_no_value(make_view: MakeView) -> None:
+    """And give no warning, whoever asks."""
+    view = make_view((9, 7))
+    values = view.at(np.array([[3.0, 2.0], [1e39, 0.0], [0.0, -1e300]]))
+    assert np.isfinite(values).all(axis=-1).tolist() == [True, False, False]
+
+
 @quick
 @given(seed=st.integers(0, 99), count=st.integers(0, 60))
 def test_point_does_not_depend_on_its_company(make_view: MakeView, seed: int, count: int) -> None:

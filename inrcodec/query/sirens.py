@@ -124,15 +124,19 @@ def at_many(asked: Sequence[SirenEvaluator], points: Sequence[NDArray[np.float64
     """
     values: dict[int, Floats] = {}
     groups = defaultdict(list)
-    for index, (one, own) in enumerate(zip(asked, points, strict=True)):
-        coordinates = one.coordinates(own)
-        if net := native.network_for(one.field, coordinates):
-            values[index] = native.at_points(net, coordinates)
-        else:
-            groups[one.spec].append((index, one.field, coordinates))
-    for spec, members in groups.items():
-        indices, fields, coordinates_of = zip(*members, strict=True)
-        values.update(zip(indices, _stacked(spec, fields, np.stack(coordinates_of)), strict=True))
+    # Beyond what float32 can hold, a sine has no value: NaN, not a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for index, (one, own) in enumerate(zip(asked, points, strict=True)):
+            coordinates = one.coordinates(own)
+            if net := native.network_for(one.field, coordinates):
+                values[index] = native.at_points(net, coordinates)
+            else:
+                groups[one.spec].append((index, one.field, coordinates))
+        for spec, members in groups.items():
+            indices, fields, coordinates_of = zip(*members, strict=True)
+            values.update(
+                zip(indices, _stacked(spec, fields, np.stack(coordinates_of)), strict=True)
+            )
     return [values[index] for index in range(len(asked))]
 
 

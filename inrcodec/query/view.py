@@ -79,7 +79,8 @@ class SignalView:
         """Values `[points, channels]` at lattice positions `points` `[points, axes]`.
 
         0 is the centre of the first sample; fractions lie between samples. Values are in the unit
-        of the samples, neither rounded nor clamped.
+        of the samples, neither rounded nor clamped; NaN where a siren is asked farther away than
+        float32 can tell.
         """
         parts = [
             sample_points(layer.field, layer.info, points, self.limits) for layer in self.layers
