@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernel_choice.h"
 #include "latents_contexts.h"
 #include "query.h"
 
@@ -14,24 +15,13 @@ namespace inrcodec {
   namespace name {                          \
   extern const LatentKernel latent_kernel;  \
   }
-#ifdef HAVE_AVX512
-DECLARE(avx512)
-#endif
-#ifdef HAVE_AVX2
-DECLARE(avx2)
-#endif
-DECLARE(baseline)
+FOR_EACH_BUILT(DECLARE)
+#undef DECLARE
 
 const LatentKernel* latent_kernel(const char* isa) {
-  const LatentKernel* const built[] = {
-#ifdef HAVE_AVX512
-      &avx512::latent_kernel,
-#endif
-#ifdef HAVE_AVX2
-      &avx2::latent_kernel,
-#endif
-      &baseline::latent_kernel,
-  };
+#define ADDRESS(name) &name::latent_kernel,
+  const LatentKernel* const built[] = {FOR_EACH_BUILT(ADDRESS)};
+#undef ADDRESS
   for (const Kernel* kernel : kernels())
     for (const LatentKernel* found : built)
       if (!std::strcmp(kernel->name, found->name) && !std::strcmp(isa, found->name)) return found;

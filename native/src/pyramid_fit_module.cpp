@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernel_choice.h"
 #include "pyramid_fit.h"
 
 namespace nb = nanobind;
@@ -32,13 +33,8 @@ namespace pyramid {
   namespace name {             \
   extern const Kernel kernel;  \
   }
-#ifdef HAVE_AVX512
-DECLARE(avx512)
-#endif
-#ifdef HAVE_AVX2
-DECLARE(avx2)
-#endif
-DECLARE(baseline)
+FOR_EACH_BUILT(DECLARE)
+#undef DECLARE
 
 }  // namespace pyramid
 
@@ -48,19 +44,9 @@ namespace {
 
 // Kernels that are built and that this CPU runs.
 std::vector<const Kernel*> kernels() {
-  const Kernel* const built[] = {
-#ifdef HAVE_AVX512
-      &avx512::kernel,
-#endif
-#ifdef HAVE_AVX2
-      &avx2::kernel,
-#endif
-      &baseline::kernel,
-  };
-  std::vector<const Kernel*> found;
-  for (const Kernel* kernel : built)
-    if (kernel->available()) found.push_back(kernel);
-  return found;
+#define ADDRESS(name) &name::kernel,
+  return available<Kernel>({FOR_EACH_BUILT(ADDRESS)});
+#undef ADDRESS
 }
 
 // Text of what kernels cannot do with the shape, or nothing.

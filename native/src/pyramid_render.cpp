@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernel_choice.h"
 #include "pyramid_fit_threads.h"
 #include "pyramid_render_tile.h"
 
@@ -15,28 +16,13 @@ namespace pyramid {
   namespace name {                           \
   extern const RenderKernel render_kernel;   \
   }
-#ifdef HAVE_AVX512
-DECLARE(avx512)
-#endif
-#ifdef HAVE_AVX2
-DECLARE(avx2)
-#endif
-DECLARE(baseline)
+FOR_EACH_BUILT(DECLARE)
+#undef DECLARE
 
 std::vector<const RenderKernel*> render_kernels() {
-  const RenderKernel* const built[] = {
-#ifdef HAVE_AVX512
-      &avx512::render_kernel,
-#endif
-#ifdef HAVE_AVX2
-      &avx2::render_kernel,
-#endif
-      &baseline::render_kernel,
-  };
-  std::vector<const RenderKernel*> found;
-  for (const RenderKernel* kernel : built)
-    if (kernel->available()) found.push_back(kernel);
-  return found;
+#define ADDRESS(name) &name::render_kernel,
+  return available<RenderKernel>({FOR_EACH_BUILT(ADDRESS)});
+#undef ADDRESS
 }
 
 namespace {

@@ -8,34 +8,21 @@
 #include <system_error>
 #include <thread>
 
+#include "kernel_choice.h"
+
 namespace inrcodec {
 
 #define DECLARE(name)          \
   namespace name {             \
   extern const Kernel kernel;  \
   }
-#ifdef HAVE_AVX512
-DECLARE(avx512)
-#endif
-#ifdef HAVE_AVX2
-DECLARE(avx2)
-#endif
-DECLARE(baseline)
+FOR_EACH_BUILT(DECLARE)
+#undef DECLARE
 
 std::vector<const Kernel*> kernels() {
-  const Kernel* const built[] = {
-#ifdef HAVE_AVX512
-      &avx512::kernel,
-#endif
-#ifdef HAVE_AVX2
-      &avx2::kernel,
-#endif
-      &baseline::kernel,
-  };
-  std::vector<const Kernel*> found;
-  for (const Kernel* kernel : built)
-    if (kernel->available()) found.push_back(kernel);
-  return found;
+#define ADDRESS(name) &name::kernel,
+  return available<Kernel>({FOR_EACH_BUILT(ADDRESS)});
+#undef ADDRESS
 }
 
 namespace {

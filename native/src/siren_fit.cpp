@@ -6,34 +6,21 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernel_choice.h"
+
 namespace inrcodec {
 
 #define DECLARE(name)                 \
   namespace name {                    \
   extern const FitKernel fit_kernel;  \
   }
-#ifdef HAVE_AVX512
-DECLARE(avx512)
-#endif
-#ifdef HAVE_AVX2
-DECLARE(avx2)
-#endif
-DECLARE(baseline)
+FOR_EACH_BUILT(DECLARE)
+#undef DECLARE
 
 std::vector<const FitKernel*> fit_kernels() {
-  const FitKernel* const built[] = {
-#ifdef HAVE_AVX512
-      &avx512::fit_kernel,
-#endif
-#ifdef HAVE_AVX2
-      &avx2::fit_kernel,
-#endif
-      &baseline::fit_kernel,
-  };
-  std::vector<const FitKernel*> found;
-  for (const FitKernel* kernel : built)
-    if (kernel->available()) found.push_back(kernel);
-  return found;
+#define ADDRESS(name) &name::fit_kernel,
+  return available<FitKernel>({FOR_EACH_BUILT(ADDRESS)});
+#undef ADDRESS
 }
 
 namespace {
