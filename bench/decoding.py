@@ -23,8 +23,9 @@ import constriction
 import numpy as np
 
 import inrcodec
+from bench.fallback import pure_python
 from bench.latent_symbols import LatentSymbols
-from bench.pyramid_subject import NETS, PyramidSubject, pure_python
+from bench.pyramid_subject import NETS, PyramidSubject
 from bench.speed import LEAST_ROUNDS
 from bench.subject import ROOT, agree
 from bench.timing import CLOCKS, Run, interleaved, machine, threads

@@ -6,17 +6,18 @@ Without FILE, new files are made until the time is over, guided by atheris; with
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
+
+from bench.fallback import pure_python
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 SEEDS = ("golden/v1/*.inrc", "hostile/*.inrc")
@@ -87,21 +88,6 @@ def answer(question: Callable[[], Any]) -> Any:
             return question()
         except InrcodecError as error:
             return error
-
-
-@contextmanager
-def pure_python() -> Iterator[None]:
-    """The extension switched off meanwhile."""
-    from inrcodec.native_choice import OFF, VARIABLE
-
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = OFF
-    try:
-        yield
-    finally:
-        del os.environ[VARIABLE]
-        if before is not None:
-            os.environ[VARIABLE] = before
 
 
 def fuzz(seconds: int, folder: Path) -> None:

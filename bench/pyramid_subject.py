@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +16,6 @@ from inrcodec.fields.field import Field
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.files.arrays import from_array
 from inrcodec.fitting.pyramid_spec import LEVELS, STARTS, Net
-from inrcodec.native_choice import OFF, VARIABLE
 
 NETS: tuple[Net, ...] = (((12, 12), (24,), 2, 3), ((20, 20), (48,), 2, 3))
 """The networks of the quick efforts, and the largest ones."""
@@ -67,17 +63,3 @@ class PyramidSubject:
         assert field.latents is not None
         field.latents.read(0, [(0, size) for size in self.spec.lattice])
         return field
-
-
-@contextmanager
-def pure_python() -> Iterator[None]:
-    """As where no extension was built."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = OFF
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
