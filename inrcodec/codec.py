@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inrcodec.bitstream.container import Section, pack, pack_section, unpack
 from inrcodec.bitstream.describe import describe
-from inrcodec.bitstream.header import Header, Track
+from inrcodec.bitstream.header import Header, Track, described_bytes
 from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
 from inrcodec.bitstream.partial import unpack_partial
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
@@ -23,7 +23,7 @@ from inrcodec.files.sources import Source, read_bytes
 from inrcodec.fitting.presets import Settings
 from inrcodec.query.quality import psnr
 from inrcodec.query.view import Layer, SignalView
-from inrcodec.signal import Signal, split_alpha
+from inrcodec.signal import Axis, Signal, split_alpha
 
 if TYPE_CHECKING:
     from inrcodec.fitting.tracks import FittedTrack
@@ -33,8 +33,8 @@ Progress = Callable[[str, float, float], None]
 
 MAX_SCALE = 2**20
 
-FILE_BYTES, TRACK_BYTES = 18, 26
-"""Most bytes of the container for a picture: of the file, and of each of its tracks."""
+FILE_BYTES, TRACK_BYTES = 18, 12
+"""Most bytes of the container: of the file, and of each of its tracks beside its description."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,22 @@ class Encoded:
 
 
 def encode(
-    source: Source | Signal | Any, *, keep: Collection[str] = ("icc",), **settings: Any
+    source: Source | Signal | Any,
+    *,
+    axes: Sequence[str | Axis] | None = None,
+    keep: Collection[str] = ("icc",),
+    **settings: Any,
 ) -> bytes:
-    """The `.inrc` file of a picture.
+    """The `.inrc` file of a signal.
 
-    `source` is an array (`[height, width]` or `[height, width, 1..4]`), a Signal, or a picture file
-    as a path, bytes or a file object; `keep` names the metadata to keep of a picture file. All
-    other arguments are those of `inrcodec.fitting.presets.Settings`. Raises InrcodecError. To get
-    the best so far after a Ctrl-C, use `encode_signal`.
+    `source` is an array, a Signal, or a picture file as a path, bytes or a file object. An array
+    `[height, width]` or `[height, width, 1..4]` is a picture; one of another shape, or with `axes`
+    (names, such as `"zyx"`, or whole descriptions), is a volume, series or whatever it is, of 1 to
+    4 axes and, in one dimension more, channels. `keep` names the metadata to keep of a picture
+    file. All other arguments are those of `inrcodec.fitting.presets.Settings`. Raises
+    InrcodecError. To get the best so far after a Ctrl-C, use `encode_signal`.
     """
-    encoded = encode_signal(as_signal(source, keep), Settings(**settings))
+    encoded = encode_signal(as_signal(source, keep, axes), Settings(**settings))
     if encoded.interrupted:
         raise KeyboardInterrupt
     return encoded.data
@@ -97,7 +103,8 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
     parts = split_alpha(signal)
     extra = [Section(SectionType.METADATA, 0, pack_metadata(signal.metadata))]
     extra = extra if signal.metadata else []
-    fixed = FILE_BYTES + TRACK_BYTES * len(parts) + sum(len(pack_section(s)) for s in extra)
+    fixed = FILE_BYTES + sum(TRACK_BYTES + described_bytes(part.info) for part in parts)
+    fixed += sum(len(pack_section(section)) for section in extra)
     progress = progress or quiet
     fitted = fit_signal(parts, settings, fixed, budget, progress)
 
@@ -159,7 +166,7 @@ def _proved(
     if settings.tune == "mse":
         return psnr(signal, decoded), None
     from inrcodec.fitting.ms_ssim import MsSsim
-    from inrcodec.fitting.signals import normalised
+    from inrcodec.fitting.samples import normalised
 
     ours, theirs = (normalised(split_alpha(each)[0]) for each in (signal, decoded))
     return psnr(signal, decoded), MsSsim(ours).similarity(theirs)
@@ -231,7 +238,11 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     return describe(read_bytes(source), limits)
 
 
-def as_signal(source: Source | Signal | Any, keep: Collection[str] = ("icc",)) -> Signal:
+def as_signal(
+    source: Source | Signal | Any,
+    keep: Collection[str] = ("icc",),
+    axes: Sequence[str | Axis] | None = None,
+) -> Signal:
     """Anything `encode` accepts, as a Signal."""
     if isinstance(source, Signal):
         return source
@@ -239,7 +250,7 @@ def as_signal(source: Source | Signal | Any, keep: Collection[str] = ("icc",)) -
         from inrcodec.files.images import read_image
 
         return read_image(source, keep=keep)
-    return from_array(source)
+    return from_array(source, axes)
 
 
 def is_inrc(data: bytes) -> bool:

@@ -67,6 +67,11 @@ class Signal:
         return f"Signal({axes}, channels={'/'.join(self.info.channels)}, dtype={self.info.dtype})"
 
 
+def array_channels(count: int) -> tuple[str, ...]:
+    """Names of the channels of an array that is no picture."""
+    return tuple(f"value{index}" for index in range(count))
+
+
 def full_range(dtype: str) -> tuple[float, float]:
     """The range an integer dtype can hold; 0..1 for floating point."""
     if dtype.startswith("uint"):

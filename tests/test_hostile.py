@@ -57,6 +57,10 @@ def crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
+def f32(value: float) -> bytes:
+    return struct.pack("<f", value)
+
+
 def axis(name: int, size: int = 2, geometry: bytes = b"") -> bytes:
     return bytes([name + 128 * bool(geometry)]) + varint(size) + geometry
 
@@ -154,6 +158,15 @@ def run(payload: bytes) -> bytes:
 
 def geometry(data: bytes) -> bytes:
     return header(track(axes=(axis(1, 2, data), axis(2))))
+
+
+def named(name: bytes) -> bytes:
+    """An axis of 2 samples with a name."""
+    return axis(0) + varint(len(name)) + name
+
+
+def array_range(low: bytes, high: bytes) -> bytes:
+    return header(track(b"\4\1", dtype=3, explicit=low + high), version=b"\1\2")
 
 
 def value_range(dtype: int, low: float, high: float) -> bytes:
@@ -321,9 +334,9 @@ FILES: dict[str, Rule] = {
     # Until version 1.1 the unknown kind.
     "R08_sines_as_a_pyramid": (CorruptError, lambda: header(track(kind=2))),
     "R09_no_track": (CorruptError, lambda: front(body(sections=0))),
-    "R10_unknown_content": (UnsupportedError, lambda: header(track(content=b"\4"))),
-    "R11_unknown_sample_type": (UnsupportedError, lambda: header(track(dtype=4))),
-    "R12_unknown_kind": (UnsupportedError, lambda: header(track(kind=3))),
+    "R10_unknown_content": (UnsupportedError, lambda: header(track(content=b"\xff"))),
+    "R11_unknown_sample_type": (UnsupportedError, lambda: header(track(dtype=127))),
+    "R12_unknown_kind": (UnsupportedError, lambda: header(track(kind=127))),
     "R13_no_channel": (CorruptError, lambda: header(track(content=b"\0\0"))),
     "R13_no_axis": (CorruptError, lambda: header(track(axes=()))),
     "R14_empty_range": (CorruptError, lambda: value_range(3, 5, 5)),
@@ -332,7 +345,7 @@ FILES: dict[str, Rule] = {
     "R14_range_above_the_type": (CorruptError, lambda: value_range(2, 0, 65536)),
     "R14_range_beyond_float32": (CorruptError, lambda: value_range(3, 0, 1e300)),
     "R14_range_lost_in_float32": (CorruptError, lambda: value_range(3, 0, 1e-320)),
-    "R15_unknown_axis": (UnsupportedError, lambda: header(track(axes=(axis(3), axis(2))))),
+    "R15_unknown_axis": (UnsupportedError, lambda: header(track(axes=(axis(127), axis(2))))),
     "R16_axis_without_samples": (CorruptError, lambda: header(track(axes=(axis(1, 0), axis(2))))),
     "R17_spacing_zero": (CorruptError, lambda: geometry(f64(0, 5) + b"\0")),
     "R17_default_geometry": (CorruptError, lambda: geometry(f64(1, 0) + b"\0")),
@@ -511,6 +524,14 @@ FILES: dict[str, Rule] = {
     "R41_latent_below": (CorruptError, lambda: latents(group(1, *level(-32768, 0, 0, 0)))),
     "R41_latent_far_above": (CorruptError, lambda: latents(group(1, *level(0, 2**31 - 1, 0, 0)))),
     "R42_level_of_zeros": (CorruptError, lambda: latents(group(1, *level(0, 0, 0, 0)))),
+    "R43_integer_as_a_float": (CorruptError, lambda: array_range(b"\1" + f32(3), b"\x14")),
+    "R43_short_as_a_long_float": (CorruptError, lambda: array_range(b"\0" + f64(0.5), b"\x14")),
+    "R43_integer_beyond_53_bits": (
+        CorruptError,
+        lambda: array_range(b"\2", varint(2 * 2**53 + 4)),
+    ),
+    "R44_axis_of_no_name": (CorruptError, lambda: header(track(axes=(named(b""), axis(2))))),
+    "R44_axis_of_a_known_name": (CorruptError, lambda: header(track(axes=(named(b"z"), axis(2))))),
 }
 
 

@@ -163,7 +163,7 @@ def test_what_a_fit_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"steps": 20}, StartId.RGB_12_12_24_2),
         ({"steps": LONG_FROM, "rate_weight": 1e-2}, StartId.RGB_12_12_24_2_LOW),
         ({"steps": LONG_FROM, "quality": 80.0}, StartId.RGB_12_12_24_2_HIGH),
-        ({"steps": LONG_FROM, "bpp": 24.0}, StartId.RGB_12_12_24_2_HIGH),
+        ({"steps": LONG_FROM, "bpp": 40.0}, StartId.RGB_12_12_24_2_HIGH),
     ],
 )
 def test_the_file_names_the_start(settings: dict[str, Any], start: StartId) -> None:

@@ -7,15 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from inrcodec.bitstream import primitives
-from inrcodec.bitstream.header import Header, pack_header, unpack_header
+from inrcodec.bitstream.header import Header, minor_version, pack_header, unpack_header
 from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.wire import (
     CRITICAL,
     DEFAULT_LIMITS,
     MAGIC,
     MAJOR,
-    SINCE,
-    KindId,
     Limits,
     SectionType,
 )
@@ -71,8 +69,7 @@ def pack_section(section: Section) -> bytes:
 def pack(header: Header, sections: Sequence[Section]) -> bytes:
     """The bytes of a whole file, which names the lowest minor version that knows all of it."""
     body = pack_header(header, len(sections))
-    minor = max(SINCE[KindId[track.spec.kind.upper()]] for track in header.tracks)
-    front = MAGIC + bytes([MAJOR, minor]) + primitives.varint(len(body)) + body
+    front = MAGIC + bytes([MAJOR, minor_version(header)]) + primitives.varint(len(body)) + body
     return front + _crc(front) + b"".join(pack_section(section) for section in sections)
 
 

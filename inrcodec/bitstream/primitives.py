@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from inrcodec.bitstream.wire import MAX_TEXT_BYTES, MAX_VARINT_BYTES
+from inrcodec.bitstream.wire import MAX_INTEGER, MAX_TEXT_BYTES, MAX_VARINT_BYTES
 from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 
 FieldTable = Iterable[tuple[str, str]]
@@ -50,8 +50,20 @@ class Reader:
         raise CorruptError(f"{self.what}: malformed number at byte {start}; the file is damaged")
 
     def f64(self) -> float:
+        return self._finite("<d")
+
+    def number(self) -> float:
+        """An integer, or a float of 32 or 64 bits; the first of them that can say it."""
+        start, code = self.offset, self.varint()
+        form = "<f" if code == 1 else "<d"
+        value = float(_signed(code - 2)) if code > 1 else self._finite(form)
+        if _number_code(value) != code:
+            raise CorruptError(f"{self.what}: number at byte {start} has a shorter form")
+        return value
+
+    def _finite(self, form: str) -> float:
         start = self.offset
-        value = float(struct.unpack("<d", self.take(8))[0])
+        value = float(struct.unpack(form, self.take(struct.calcsize(form)))[0])
         if not math.isfinite(value):
             raise CorruptError(f"{self.what}: {value} at byte {start} is not a finite number")
         if value == 0 and math.copysign(1, value) < 0:
@@ -97,6 +109,30 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def number(value: float) -> bytes:
+    """A real number in the shortest form that says it exactly; negative zero becomes zero."""
+    code = _number_code(value)
+    if code > 1:
+        return varint(code)
+    return varint(code) + struct.pack("<f" if code == 1 else "<d", value)
+
+
+def _number_code(value: float) -> int:
+    """2 and more for integers, whose signs alternate; 1 for what float32 can hold, else 0."""
+    if value.is_integer() and abs(value) <= MAX_INTEGER:
+        return 2 + (2 * int(value) if value >= 0 else -2 * int(value) - 1)
+    try:
+        same = struct.unpack("<f", struct.pack("<f", value))[0] == value
+    except OverflowError:
+        return 0
+    return 1 if same else 0
+
+
+def _signed(code: int) -> int:
+    """0, -1, 1, -2, ... for 0, 1, 2, 3, ..."""
+    return -(code + 1) // 2 if code % 2 else code // 2
+
+
 def text(value: str) -> bytes:
     """Length and UTF-8 bytes."""
     encoded = value.encode("utf-8")
@@ -115,6 +151,7 @@ _WRITERS: dict[str, Callable[[Any], bytes]] = {
     "varint": varint,
     # Adding 0 makes a negative zero positive: a value has one form.
     "f64": lambda value: struct.pack("<d", value + 0.0),
+    "number": number,
     "text": text,
     "widths": widths,
 }

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 EXTENSION = ".inrc"
 MAGIC = b"\x89INRC\r\n\x1a"
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 
 CRITICAL = 0x80
 """Bit of a section type that says: a decoder that does not know this type must refuse the file."""
@@ -22,10 +22,6 @@ class SectionType(IntEnum):
 class KindId(IntEnum):
     SIREN = 1
     PYRAMID = 2
-
-
-SINCE = {KindId.SIREN: 0, KindId.PYRAMID: 1}
-"""Minor version that brought each kind of field; a file names the newest that it needs."""
 
 
 class StartId(IntEnum):
@@ -43,23 +39,52 @@ class StartId(IntEnum):
 
 
 class ContentId(IntEnum):
-    """What the channels of a track are; VALUES is followed by a channel count."""
+    """What the channels of a track are; VALUES and ARRAY are followed by a channel count."""
 
     VALUES = 0
     GREY = 1
     RGB = 2
     ALPHA = 3
+    ARRAY = 4
 
 
 class DtypeId(IntEnum):
     UINT8 = 1
     UINT16 = 2
     FLOAT32 = 3
+    INT8 = 4
+    INT16 = 5
+    UINT32 = 6
+    INT32 = 7
+    FLOAT16 = 8
+    FLOAT64 = 9
 
 
 class AxisId(IntEnum):
+    """Axes by name, in lower case; the name of a NAMED one follows."""
+
+    NAMED = 0
     Y = 1
     X = 2
+    Z = 3
+    T = 4
+    TIME = 5
+    LEVEL = 6
+    LATITUDE = 7
+    LONGITUDE = 8
+    LAT = 9
+    LON = 10
+    BAND = 11
+    WAVELENGTH = 12
+
+
+SINCE: dict[type[IntEnum], dict[int, int]] = {
+    KindId: {KindId.PYRAMID: 1},
+    ContentId: {ContentId.ARRAY: 2},
+    DtypeId: {dtype: 2 for dtype in DtypeId if dtype > DtypeId.FLOAT32},
+    AxisId: {axis: 2 for axis in AxisId if axis not in (AxisId.Y, AxisId.X)},
+}
+"""Minor version that brought an id, 0 for all others; a file names the newest that it needs."""
 
 
 class MetadataCoding(IntEnum):
@@ -70,13 +95,16 @@ class MetadataCoding(IntEnum):
 EXPLICIT = 0x80
 """Bit of a dtype byte (a value range follows) or an axis byte (spacing, origin, unit follow)."""
 
-# Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), text,
-# widths (u8, the number of layers, then a varint for each).
+# Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), number (a
+# varint, then an f32 or f64 where it is no integer), text, widths (u8, the number of layers, then a
+# varint for each).
 PREAMBLE_FIELDS = (("tracks", "varint"), ("sections", "varint"))
 CONTENT_FIELDS = (("content", "u8"), ("dtype", "u8"), ("kind", "u8"))
 RANGE_FIELDS = (("low", "f64"), ("high", "f64"))
 AXIS_FIELDS = (("id", "u8"), ("size", "varint"))
 GEOMETRY_FIELDS = (("spacing", "f64"), ("origin", "f64"), ("unit", "text"))
+ARRAY_RANGE_FIELDS = (("low", "number"), ("high", "number"))
+ARRAY_GEOMETRY_FIELDS = (("spacing", "number"), ("origin", "number"), ("unit", "text"))
 METADATA_FIELDS = (("name", "text"), ("coding", "u8"), ("size", "varint"), ("stored", "varint"))
 SIREN_FIELDS = (("depth", "varint"), ("width", "varint"), ("omega_0", "varint"))
 PYRAMID_FIELDS = (
@@ -92,6 +120,9 @@ MAX_VARINT_BYTES = 9
 """A varint holds at most 63 bits."""
 
 MAX_TEXT_BYTES = 64
+
+MAX_INTEGER = 2**53
+"""Largest magnitude of a `number` that is an integer; greater ones are floats."""
 
 MAX_FLOAT32 = float.fromhex("0x1.fffffep+127")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,46 +10,100 @@ from numpy.typing import NDArray
 
 from inrcodec.bitstream.header import check_describable
 from inrcodec.errors import InputError, UsageError
-from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, Signal, SignalInfo, full_range
+from inrcodec.signal import (
+    ALPHA,
+    COLOUR_CHANNELS,
+    Axis,
+    Signal,
+    SignalInfo,
+    array_channels,
+    full_range,
+)
 
 LARGEST = 1e37
 """Largest float sample: ranges and overshoots of it still fit float32."""
 
+AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x"), 4: ("t", "z", "y", "x")}
+"""Names of the axes of an array that is no picture, by their number."""
 
-def from_array(array: Any) -> Signal:
-    """A picture from an array `[height, width]` or `[height, width, channels]`.
+PICTURE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
+"""Sample types of pictures; theirs are stored as uint8, uint16 or float32."""
 
-    1 to 4 channels are grey, grey + alpha, RGB, RGB + alpha. uint8, uint16 and float are taken;
-    float samples keep their own range. Raises UsageError, or InputError for NaN or infinity.
+TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64")
+
+
+def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
+    """A signal from an array: a picture, or with `axes` or of another shape an array.
+
+    Without `axes`, `[height, width]` and `[height, width, 1..4]` of uint8, uint16 or floats is a
+    picture: grey, grey + alpha, RGB, RGB + alpha. Everything else is an array of 1 to 4 axes, by
+    default `z y x` of three; `axes` gives their names or their whole descriptions, and one
+    dimension more is that of the channels. Arrays may be of (u)int8, 16 or 32 or floats of 16, 32
+    or 64 bits, in any byte order; the value range is that of their samples. Raises UsageError, or
+    InputError for NaN or infinity.
     """
     try:
         samples = np.asarray(array)
     except ValueError as error:
         raise UsageError(f"array: {error}") from error
-    if samples.ndim == 2:
-        samples = samples[..., None]
-    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or samples.size == 0:
-        raise UsageError(
-            f"array: shape {list(samples.shape)}; "
-            "[height, width] or [height, width, 1..4] is needed"
-        )
+    if samples.size == 0:
+        raise UsageError(f"array: shape {list(samples.shape)} has no samples")
+    dtype = samples.dtype.newbyteorder("=").name
+    if dtype not in TYPES:
+        raise UsageError(f"array: dtype {samples.dtype}; one of {', '.join(TYPES)} is needed")
+    if axes is None and _is_picture(samples.shape, dtype):
+        return _picture(samples if samples.ndim == 3 else samples[..., None], dtype)
+    return _array(samples, dtype, axes)
+
+
+def _is_picture(shape: tuple[int, ...], dtype: str) -> bool:
+    known = dtype in PICTURE_TYPES
+    return known and (len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4))
+
+
+def _picture(samples: NDArray[Any], dtype: str) -> Signal:
     height, width, count = samples.shape
     if samples.dtype.kind == "f":
         dtype, value_range = "float32", _finite_range(samples)
-        samples = samples.astype(np.float32)
-    elif samples.dtype.kind == "u" and samples.dtype.itemsize <= 2:
-        dtype = samples.dtype.newbyteorder("=").name
-        samples = samples.astype(dtype)
-        value_range = full_range(dtype)
     else:
-        raise UsageError(f"array: dtype {samples.dtype}; uint8, uint16 or float is needed")
+        value_range = full_range(dtype)
     channels = COLOUR_CHANNELS[count if count % 2 else count - 1]
     channels += (ALPHA,) * (count % 2 == 0)
     axes = (Axis("y", height), Axis("x", width))
-    return Signal(samples, SignalInfo(axes, channels, dtype, value_range))
+    return Signal(samples.astype(dtype), SignalInfo(axes, channels, dtype, value_range))
+
+
+def _array(samples: NDArray[Any], dtype: str, axes: Sequence[str | Axis] | None) -> Signal:
+    names = AXES.get(samples.ndim, ()) if axes is None else tuple(axes)
+    if not 1 <= len(names) <= max(AXES) or samples.ndim - len(names) not in (0, 1):
+        what = "" if axes is None else f" for {len(names)} axes"
+        raise UsageError(
+            f"array: {samples.ndim} dimensions{what}; 1 to {max(AXES)} axes are needed, and at "
+            "most one dimension more, of channels"
+        )
+    if samples.ndim == len(names):
+        samples = samples[..., None]
+    described = []
+    for name, size in zip(names, samples.shape, strict=False):
+        axis = name if isinstance(name, Axis) else Axis(name, size)
+        if axis.size != size:
+            raise UsageError(f"array: {size} samples along an axis {axis.name} of {axis.size}")
+        described.append(axis)
+    value_range = _finite_range(samples)
+    info = SignalInfo(tuple(described), array_channels(samples.shape[-1]), dtype, value_range)
+    signal = Signal(samples.astype(dtype), info)
+    check_signal(signal)
+    return signal
 
 
 def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
+    """Least and largest sample; of a constant, a range of some width that its type allows."""
+    if samples.dtype.kind != "f":
+        least, most = int(samples.min()), int(samples.max())
+        if least == most:
+            top = np.iinfo(samples.dtype).max
+            least, most = (least, least + 1) if least < top else (least - 1, least)
+        return float(least), float(most)
     if not np.isfinite(samples).all():
         bad = int(samples.size - np.isfinite(samples).sum())
         raise InputError(
@@ -58,7 +113,6 @@ def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
     if max(abs(low), abs(high)) > LARGEST:
         raise InputError(f"samples: up to {max(abs(low), abs(high)):g}; scale them to {LARGEST:g}")
     low, high = float(np.float32(low)), float(np.float32(high))
-    # A constant signal still needs a range of some width.
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.fitting.workers import Workers
@@ -13,6 +14,15 @@ from inrcodec.signal import Signal
 
 SHUFFLE_LIMIT = 2**24
 """Larger signals are sampled with replacement: a permutation of their positions is too large."""
+
+
+def normalised(part: Signal) -> NDArray[np.float32]:
+    """Samples `[*lattice, channels]` as values that span 0..1."""
+    low, high = part.info.value_range
+    values = part.samples.astype(np.float64)
+    values -= low
+    values /= high - low
+    return values.astype(np.float32)
 
 
 class Samples:
@@ -29,11 +39,11 @@ class Samples:
         self.positions = info.positions
         self.channels = len(info.channels)
         self._lattice = info.lattice
-        self._low, high = info.value_range
+        # Pictures stay small; of other types float32 could not tell all samples apart.
+        self._low, high = info.value_range if info.dtype == "uint8" else (0.0, 1.0)
         self._span = high - self._low
-        # float16 would lose bits of 16-bit samples; torch indexes no uint16.
-        dtype = np.uint8 if info.dtype == "uint8" else np.float32
-        flat = np.ascontiguousarray(signal.samples, dtype=dtype).reshape(-1, self.channels)
+        values = signal.samples if info.dtype == "uint8" else normalised(signal)
+        flat = np.ascontiguousarray(values).reshape(-1, self.channels)
         self._values = torch.from_numpy(flat).to(device)
         self._generator = torch.Generator(device).manual_seed(seed)
         self.device = device

@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import UsageError
@@ -28,7 +26,7 @@ from inrcodec.fitting.pyramid_spec import (
 from inrcodec.fitting.pyramid_step import Distortion, Floats
 from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight, weight_of_quality
 from inrcodec.fitting.rate_control import Goal, fit_track
-from inrcodec.fitting.samples import Samples
+from inrcodec.fitting.samples import Samples, normalised
 from inrcodec.fitting.schedule import Budget, Progress, quiet
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import Workers, working
@@ -148,21 +146,12 @@ def _distortion(
     return lambda target: MsSsim(target, workers)
 
 
-def normalised(part: Signal) -> NDArray[np.float32]:
-    """Samples `[*lattice, channels]` as values that span 0..1."""
-    low, high = part.info.value_range
-    values = part.samples.astype(np.float64)
-    values -= low
-    values /= high - low
-    return values.astype(np.float32)
-
-
 def _peak(part: Signal) -> int:
-    """Code values of the samples over their range, less one; floats have more than matter."""
+    """Code values of the samples over their range, less one; of many, as many as matter."""
     if part.info.dtype.startswith("float"):
         return MANY
     low, high = part.info.value_range
-    return int(high - low)
+    return int(min(high - low, MANY))
 
 
 def chosen_device(name: str) -> str:

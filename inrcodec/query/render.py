@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from inrcodec.query.lattice import Window, checked_points, fine_window
 from inrcodec.signal import SignalInfo
 
 Samples = NDArray[np.generic]
+
+WIDE = ("uint32", "int32", "float64")
+"""Types whose samples are made in float64: float32 cannot tell their values apart."""
 
 BAND = 2**18
 """Positions whose means are taken at once."""
@@ -108,24 +112,28 @@ def to_samples(values: Floats, info: SignalInfo) -> Samples:
 
     What is not a number, as weights of a damaged file may give, is the lowest of integers.
     """
-    if info.dtype.startswith("float"):
-        return from_field_values(values, info)
     low, high = info.value_range
-    scaled = np.fmax(values, np.float32(0))
-    np.fmin(scaled, np.float32(1), out=scaled)
-    scaled *= np.float32(high - low)
-    scaled += np.float32(low + 0.5)
+    if info.dtype.startswith("float"):
+        return _scaled(values, low, high, info.dtype)
+    wide = np.float64 if info.dtype in WIDE else np.float32
+    scaled: NDArray[Any] = np.fmax(values, np.float32(0)).astype(wide, copy=False)
+    np.fmin(scaled, wide(1), out=scaled)
+    scaled *= wide(high - low)
+    scaled += wide(low + 0.5)
     samples: Samples = np.floor(scaled, out=scaled).astype(info.dtype)
     return samples
 
 
 def from_field_values(values: Floats, info: SignalInfo) -> Floats:
     """Field values in the unit of the samples, neither rounded nor clamped."""
-    low, high = info.value_range
+    return _scaled(values, *info.value_range, "float32")
+
+
+def _scaled(values: Floats, low: float, high: float, dtype: str) -> NDArray[Any]:
+    wide = np.float64 if dtype in WIDE else np.float32
     # A field may overshoot the largest of ranges: that is infinity, not a warning.
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled: Floats = values * np.float32(high - low) + np.float32(low)
-    return scaled
+        return (values * wide(high - low) + wide(low)).astype(dtype, copy=False)
 
 
 def sample_points(
