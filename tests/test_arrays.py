@@ -63,6 +63,47 @@ def test_a_window_is_the_same_window_of_the_whole(shape: tuple[int, ...], kind: 
     assert view.at(points)[0] == pytest.approx(middle, abs=1e-5 * span)
 
 
+@pytest.mark.parametrize(
+    ("shape", "kept"), [((7, 40), 1), ((5, 12, 14), 1), ((3, 4, 30), 2), ((2, 3, 8, 9), 2)]
+)
+def test_axes_may_be_kept(shape: tuple[int, ...], kept: int) -> None:
+    """Every level has all samples along them; crops, sizes and targets are those of any file."""
+    axes = [Axis(f"axis{index}", size) for index, size in enumerate(shape)]
+    array = waves(*shape, dtype="uint8")
+    settings = {"axes": axes, "kept": kept, "steps": 25, "effort": 1}
+    data = inrcodec.encode(array, quality=80, **settings)
+    described = inrcodec.info(data)
+    assert (described["format"], described["tracks"][0]["kept"]) == ("1.2", kept)
+    view = inrcodec.open(data)
+    assert [view.layers[0].field.spec.grid(3)[axis] for axis in range(kept)] == [*shape[:kept]]
+    whole = view.resize(shape)
+    assert np.sqrt(np.mean((whole - array[..., None].astype(float)) ** 2)) < 15
+    window = [(size // 3, max(size // 3 + 1, size - 1)) for size in shape]
+    place = tuple(slice(*ends) for ends in window)
+    assert (view.resize(shape, window) == whole[place]).all()
+    size = [2 * n for n in shape]
+    assert (view.resize(size, window) == view.resize(size)[place]).all()
+    points = np.argwhere(np.ones(shape))[:: 1 + array.size // 50]
+    found = view.at(points).clip(*view.info.value_range)
+    assert found == pytest.approx(whole[tuple(points.T)], abs=0.51)
+    assert len(inrcodec.encode(array, target_size=len(data) - 12, **settings)) <= len(data) - 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"kept": 3}, "kept 3: the signal has 3 axes"),
+        ({"kept": 4}, "kept 4: a number"),
+        ({"kept": -1}, "kept -1: a number"),
+        ({"kept": 1, "kind": "siren"}, "a pyramid is needed"),
+        ({"kept": 1, "kind": "auto"}, "a pyramid is needed"),
+    ],
+)
+def test_axes_that_cannot_be_kept_are_refused(settings: dict[str, object], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        inrcodec.encode(waves(3, 4, 5), **settings)
+
+
 def test_an_array_is_resampled_along_every_axis() -> None:
     data = inrcodec.encode(waves(6, 12, 10), **KINDS["siren"])
     large = inrcodec.decode(data, scale=2)

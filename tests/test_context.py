@@ -16,8 +16,10 @@ every_axes = pytest.mark.parametrize("axes", [1, 2, 3, 4])
 LATTICES = [(1,), (13,), (1, 1), (7, 10), (1, 9), (9, 1), (5, 4, 3), (1, 2, 7), (3, 2, 5, 2)]
 
 
-def spec_of(lattice: tuple[int, ...], levels: int, contexts: tuple[int, ...]) -> PyramidSpec:
-    return PyramidSpec(lattice, 1, levels, contexts, (), 0)
+def spec_of(
+    lattice: tuple[int, ...], levels: int, contexts: tuple[int, ...], kept: int = 0
+) -> PyramidSpec:
+    return PyramidSpec(lattice, 1, levels, contexts, (), 0, kept=kept)
 
 
 def planes_of(spec: PyramidSpec, seed: int) -> list[np.ndarray]:
@@ -28,7 +30,9 @@ def planes_of(spec: PyramidSpec, seed: int) -> list[np.ndarray]:
     ]
 
 
-def expected_contexts(planes: list[np.ndarray], level: int, at: tuple[int, ...]) -> list[int]:
+def expected_contexts(
+    planes: list[np.ndarray], level: int, at: tuple[int, ...], kept: int
+) -> list[int]:
     """Contexts as the format defines them, one latent at a time."""
 
     def value(on: int, index: tuple[int, ...]) -> int:
@@ -45,24 +49,27 @@ def expected_contexts(planes: list[np.ndarray], level: int, at: tuple[int, ...])
     ]
     above = []
     for up, offset in coarser_offsets(len(at)):
-        mirrored = [o if i % 2 else -o for i, o in zip(at, offset, strict=True)]
-        index = tuple((i >> up) + o for i, o in zip(at, mirrored, strict=True))
-        above.append(value(level + up, index))
+        index = []
+        for axis, (i, o) in enumerate(zip(at, offset, strict=True)):
+            index.append(i + o if axis < kept else (i >> up) + (o if i % 2 else -o))
+        above.append(value(level + up, tuple(index)))
     return [*own, *above]
 
 
-@pytest.mark.parametrize("lattice", LATTICES)
-def test_contexts_are_as_defined(lattice: tuple[int, ...]) -> None:
-    spec = spec_of(lattice, 4, ())
+@pytest.mark.parametrize(
+    ("lattice", "kept"), [(each, kept) for each in LATTICES for kept in range(len(each))]
+)
+def test_contexts_are_as_defined(lattice: tuple[int, ...], kept: int) -> None:
+    spec = spec_of(lattice, 4, (), kept)
     planes = planes_of(spec, len(lattice))
     assert any((np.abs(plane) > 255).any() for plane in planes) or math.prod(lattice) < 20
     for level, plane in enumerate(planes):
-        contexts = LevelContexts(plane.shape, planes[level + 1 :])
+        contexts = LevelContexts(plane.shape, planes[level + 1 :], kept)
         contexts.fill(plane)
         raster = np.arange(plane.size)
         found = np.concatenate((contexts.own(contexts.places(raster)), contexts.coarser(raster)))
         every = itertools.product(*map(range, plane.shape))
-        expected = [expected_contexts(planes, level, at) for at in every]
+        expected = [expected_contexts(planes, level, at, kept) for at in every]
         assert found.T.tolist() == expected
 
 

@@ -202,6 +202,14 @@ def volume() -> bytes:
     return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2, 1), 7, 30))
 
 
+def volume_kept() -> bytes:
+    """Three axes, the first of which is not halved, in tiles along all of them."""
+    axes = Axis("t", 6), Axis("y", 7), Axis("x", 8)
+    signal = SignalInfo(axes, array_channels(2), "uint8", full_range("uint8"))
+    spec = PyramidSpec(signal.lattice, 2, 3, (6,), (5,), 1, tile=4, kept=1)
+    return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2, 1), 9, 30))
+
+
 def array(dtype: str) -> Callable[[], bytes]:
     """Four axes and two channels of one sample type."""
 
@@ -238,6 +246,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "rgba": lambda: fitted(picture(4)),
     "uint16_with_geometry": with_geometry,
     "volume": volume,
+    "volume_kept": volume_kept,
 }
 
 every_file = pytest.mark.parametrize("name", FILES)
@@ -343,7 +352,7 @@ def test_golden_files_cover_the_format() -> None:
     """Every sample type, one and two tracks, metadata, every probability table, no sine layer.
 
     Of pyramids: tiles and none, each number of layers, residual convolutions and none, a start and
-    none.
+    none, an axis that is kept and none.
     """
     headers, tables, kinds = [], set(), set()
     for name in FILES:
@@ -364,6 +373,7 @@ def test_golden_files_cover_the_format() -> None:
     assert {len(spec.contexts) for spec in pyramids} == {0, 1, 2}
     assert {len(spec.synthesis) for spec in pyramids} == {0, 1}
     assert {spec.residuals for spec in pyramids} == {0, 1, 2}
-    assert {tile_count(spec) for spec in pyramids} == {1, 4, 9}
+    assert {tile_count(spec) for spec in pyramids} == {1, 4, 8, 9}
+    assert {spec.kept for spec in pyramids} == {0, 1}
     assert {spec.start for spec in pyramids} == {0, 1}
     assert {len(track.info.axes) for track in tracks} == {1, 2, 3, 4}

@@ -209,12 +209,15 @@ def pyramid(
     start: int = 0,
     size: int = 2,
     content: bytes = b"\1",
+    variant: tuple[int, int] | None = None,
 ) -> bytes:
     """A track of `size` x 2 samples."""
-    front = content + b"\1\2\2" + axis(1, size) + axis(2) + bytes([levels])
+    kind = 2 if variant is None else 130
+    front = content + bytes([1, kind, 2]) + axis(1, size) + axis(2) + bytes([levels])
     for widths in (contexts, synthesis):
         front += bytes([len(widths)]) + b"".join(map(varint, widths))
-    return front + bytes([residuals]) + varint(tile) + bytes([start])
+    front += bytes([residuals]) + varint(tile) + bytes([start])
+    return front + b"".join(map(varint, variant or ()))
 
 
 def networks(
@@ -268,6 +271,12 @@ def pyramids(*parts: bytes, front: bytes = b"") -> bytes:
 def latents(*parts: bytes, levels: int = 1, **fields: int) -> bytes:
     """A file of one good pyramid with given sections after the parameters."""
     return pyramids(networks(levels=levels), *parts, front=pyramid(levels, **fields))
+
+
+def variants(kept: int, rank: int = 0) -> bytes:
+    """A file of one pyramid that keeps axes; their number changes no network of it."""
+    track = pyramid(variant=(kept, rank))
+    return header(track, rest=networks() + group(), sections=2, version=b"\1\2")
 
 
 def latent_run(data: bytes) -> bytes:
@@ -532,6 +541,14 @@ FILES: dict[str, Rule] = {
     ),
     "R44_axis_of_no_name": (CorruptError, lambda: header(track(axes=(named(b""), axis(2))))),
     "R44_axis_of_a_known_name": (CorruptError, lambda: header(track(axes=(named(b"z"), axis(2))))),
+    "R50_variant_of_sines": (
+        UnsupportedError,
+        lambda: header(track(kind=129) + b"\1\0", version=b"\1\2"),
+    ),
+    "R51_pyramid_with_a_rank": (UnsupportedError, lambda: variants(1, 1)),
+    "R52_pyramid_that_keeps_no_axis": (CorruptError, lambda: variants(0)),
+    "R53_pyramid_that_keeps_all_axes": (CorruptError, lambda: variants(2)),
+    "R53_endless_kept_axes": (CorruptError, lambda: variants(2**62)),
 }
 
 
@@ -558,6 +575,7 @@ def test_the_parts_make_a_good_file() -> None:
         latents(group(1, *level(32767, -32767, 0, 1))),
         latents(*[group(1, *level(1))] * 4, tile=1),
         WHOLE_PYRAMID,
+        variants(1),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
 

@@ -91,7 +91,8 @@ def specs(draw: st.DrawFn) -> PyramidSpec:
     levels = draw(st.integers(1, 4))
     contexts = tuple(draw(st.lists(st.integers(1, 5), max_size=2)))
     tile = draw(st.integers(0, 3)) << (levels - 1)
-    return PyramidSpec(lattice, 1, levels, contexts, (), 0, tile)
+    kept = draw(st.integers(0, axes - 1))
+    return PyramidSpec(lattice, 1, levels, contexts, (), 0, tile, kept=kept)
 
 
 @settings(max_examples=80, deadline=None)

@@ -35,15 +35,25 @@ SPECS = [
     PyramidSpec((700,), 1, 5, (), (8,), 2),
     PyramidSpec((9, 10, 11), 3, 4, (), (8,), 2),
     PyramidSpec((5, 4, 6, 7), 2, 3, (), (8,), 1),
+    PyramidSpec((6, 45), 2, 4, (), (5,), 2, kept=1),
+    PyramidSpec((1, 1), 1, 3, (), (4,), 1, kept=1),
+    PyramidSpec((5, 9, 11), 3, 4, (), (8,), 2, kept=1),
+    PyramidSpec((3, 4, 21), 2, 4, (), (8,), 1, kept=2),
+    PyramidSpec((3, 5, 6, 7), 1, 3, (), (8,), 1, kept=1),
+    PyramidSpec((4, 3, 6, 7), 2, 3, (), (8,), 2, kept=2),
+    PyramidSpec((2, 3, 2, 9), 1, 16, (), (8,), 4, kept=3),
     # So large that the extension cuts them into tiles.
     PyramidSpec((131, 549), 3, 7, (), (24,), 2),
     PyramidSpec((50_003,), 2, 4, (), (8,), 1),
     PyramidSpec((19, 52, 133), 1, 3, (), (), 1),
     PyramidSpec((9, 12, 13, 50), 1, 3, (), (5,), 2),
     PyramidSpec((9, 300), 40, 2, (), (), 1),
+    PyramidSpec((400, 160), 1, 3, (), (8,), 2, kept=1),
+    PyramidSpec((7, 97, 300), 1, 5, (), (5,), 2, kept=1),
+    PyramidSpec((13, 12, 11, 50), 1, 3, (), (5,), 1, kept=2),
 ]
 every_spec = pytest.mark.parametrize(
-    "spec", SPECS, ids=lambda s: f"{s.lattice}-{s.net}".replace(" ", "")
+    "spec", SPECS, ids=lambda s: f"{s.lattice}-{s.net}-{s.kept}".replace(" ", "")
 )
 
 Window = list[tuple[int, int]]
@@ -171,6 +181,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     given = {
         "isa": AVAILABLE[0],
         "lattice": spec.lattice,
+        "kept": 0,
         "outputs": 3,
         "synthesis": spec.synthesis,
         "residuals": 1,
@@ -185,6 +196,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     for name, values in {
         "isa": ["none"],
         "lattice": [(), (0, 12), (9,), (2**32, 12), (9, 12, 1, 1, 1)],
+        "kept": [1, 2, 2**40],
         "outputs": [0, 2, 2**40],
         "synthesis": [(), (5,), (0,), (2**40,), (4,) * 99],
         "residuals": [0, 2, 2**40],

@@ -90,23 +90,26 @@ def test_contexts_stay_in_windows(axes: int) -> None:
         assert all(-((edge - 1) // 2) <= -step <= edge // 2 for step in offset)
 
 
-@every_count_of_axes
+@pytest.mark.parametrize(("axes", "kept"), [(n, kept) for n in SIZES for kept in range(n)])
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_windows_are_where_they_should_be(axes: int, scale: int) -> None:
+def test_windows_are_where_they_should_be(axes: int, kept: int, scale: int) -> None:
     generator = np.random.default_rng(axes)
-    shape = tuple(size * scale - scale // 2 for size in SIZES[axes])
+    shape = (
+        *SIZES[axes][:kept],
+        *(size * scale - scale // 2 for size in SIZES[axes][kept:]),
+    )
     values = generator.standard_normal(shape).astype(np.float32)
-    sums = window_sums(onto(values, scale))
+    sums = window_sums(onto(values, scale, kept))
     assert sums.shape == SIZES[axes]
     for latent in generator.integers(0, SIZES[axes], (20, axes)):
         place = tuple(map(int, latent))
-        inside = window(place, scale)
+        inside = (*window(place)[:kept], *window(place, scale)[kept:])
         assert sums[place] == pytest.approx(values[inside].sum(), abs=1e-3)
         chosen = np.zeros(SIZES[axes], bool)
         chosen[place] = True
         expected = np.zeros(shape, bool)
         expected[inside] = True
-        assert (covered(chosen, shape, scale) == expected).all()
+        assert (covered(chosen, shape, scale, kept) == expected).all()
 
 
 @every_count_of_axes

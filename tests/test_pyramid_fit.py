@@ -26,16 +26,17 @@ from inrcodec.coding.tiles import pack_latents
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError
 from inrcodec.fields.pyramid import PyramidSpec
-from inrcodec.fitting import schedule
+from inrcodec.files.arrays import from_array
+from inrcodec.fitting import pyramid_spec, schedule, signals
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import PyramidPreset, Settings
 from inrcodec.fitting.pyramid_descent import PyramidState, descend, loss, tune_networks
 from inrcodec.fitting.pyramid_fit import fit_pyramid
 from inrcodec.fitting.pyramid_networks import Networks, random_networks
-from inrcodec.fitting.pyramid_result import FittedPyramid, rounded
+from inrcodec.fitting.pyramid_result import FittedPyramid, Probe, rounded
 from inrcodec.fitting.pyramid_rounding import curvatures, round_array, round_networks
-from inrcodec.fitting.pyramid_spec import chosen_spec, section_bytes
+from inrcodec.fitting.pyramid_spec import chosen_spec, probe_window, section_bytes
 from inrcodec.fitting.pyramid_step import Step
 from inrcodec.fitting.pyramid_targets import (
     WEIGHTS,
@@ -624,3 +625,34 @@ def test_a_fit_that_diverges_is_our_own_error_or_goes_on(
 def test_every_setting_of_the_net_works(photo: np.ndarray) -> None:
     for net in ("//0", "4//1", "/5-4/2"):
         assert encoded(photo[:20, :24], net=net, steps=20, quality=80).net == net
+
+
+# Probes
+
+
+def test_a_probe_of_kept_axes_is_a_part_of_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = PyramidSpec((12, 200, 70), 1, 7, (), (4,), 1, kept=1)
+    monkeypatch.setattr(pyramid_spec, "PROBE", 2**9)
+    window = probe_window(spec)
+    assert window == [(2, 10), (64, 128), (0, 64)]
+    state = state_of(spec)
+    for level, plane in enumerate(state.latents):
+        plane[...] = np.arange(plane.size).reshape(plane.shape)
+        assert plane.shape[0] == 12, level
+    inner = PyramidSpec((8, 64, 64), 1, 7, (), (4,), 1, kept=1)
+    step = step_for(inner, np.zeros((8, 64, 64, 1), np.float32), 1)
+    cut = Probe(step, tuple(start for start, _ in window)).cut(state)
+    for level, (part, plane) in enumerate(zip(cut.latents, state.latents, strict=True)):
+        rows, columns = slice(64 >> level, 128 >> level), slice(0, 64 >> level)
+        np.testing.assert_array_equal(part, plane[2:10, rows, columns])
+
+
+def test_long_kept_axes_are_probed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "PROBED_FROM", 2**12)
+    monkeypatch.setattr(pyramid_spec, "PROBE", 2**12)
+    lines = np.sin(np.indices((90, 130)).sum(0) / 9)
+    fit = encode_signal(
+        from_array(lines, ("t", "x")), Settings(steps=8, net="4/4/1", device="cpu", kept=1)
+    )
+    assert probe_window(inrcodec.open(fit.data).layers[0].field.spec) == [(13, 77), (0, 64)]
+    assert fit.psnr > 5

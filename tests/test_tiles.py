@@ -78,7 +78,8 @@ def specs(draw: st.DrawFn) -> PyramidSpec:
     lattice = tuple(draw(st.integers(1, largest)) for _ in range(axes))
     levels = draw(st.integers(1, 4))
     tile = draw(st.integers(0, 3)) << (levels - 1)
-    return PyramidSpec(lattice, 1, levels, (3,), (), 0, tile)
+    kept = draw(st.integers(0, axes - 1))
+    return PyramidSpec(lattice, 1, levels, (3,), (), 0, tile, kept=kept)
 
 
 @st.composite

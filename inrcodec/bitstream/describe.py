@@ -16,9 +16,9 @@ def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """What a file holds, after its checksums were verified; no symbol is decoded.
 
     `bpp` is bits of the whole file per lattice position of the first track. `overhead` counts the
-    bytes that are neither coded parameters, coded latents nor metadata. `tile` is samples along
-    every axis, 0 where the latents are in one piece; a section of latents names the `levels` that
-    it holds, coarse to fine.
+    bytes that are neither coded parameters, coded latents nor metadata. `kept` is how many axes
+    are not halved, `tile` samples along every axis, 0 where the latents are in one piece; a section
+    of latents names the `levels` that it holds, coarse to fine.
     """
     header, sections = unpack(data, limits)
     coded = sum(len(section.payload) for section in sections)
@@ -63,6 +63,7 @@ def _track(track: Track) -> dict[str, Any]:
         return {
             **told,
             "levels": spec.levels,
+            "kept": spec.kept,
             "latents": spec.latent_count,
             "tile": spec.tile,
             "tiles": tile_count(spec),

@@ -7,12 +7,14 @@ from enum import IntEnum
 from itertools import pairwise
 
 from inrcodec.bitstream import primitives, wire
-from inrcodec.bitstream.kinds import check_specs, pack_spec, unpack_spec
+from inrcodec.bitstream.kinds import check_specs, is_variant, pack_spec, unpack_spec
 from inrcodec.bitstream.primitives import known, within
 from inrcodec.bitstream.wire import (
     DEFAULT_LIMITS,
     EXPLICIT,
     MAX_FLOAT32,
+    VARIANT,
+    VARIANT_SINCE,
     AxisId,
     ContentId,
     DtypeId,
@@ -64,8 +66,9 @@ def _belongs(track: Track, before: Track) -> bool:
 
 
 def minor_version(header: Header) -> int:
-    """The lowest minor version that knows all ids of a header."""
-    return max(wire.SINCE[type(each)].get(each, 0) for t in header.tracks for each in _ids(t))
+    """The lowest minor version that knows all ids and variants of a header."""
+    known = [wire.SINCE[type(each)].get(each, 0) for t in header.tracks for each in _ids(t)]
+    return max(*known, *(VARIANT_SINCE * is_variant(track.spec) for track in header.tracks))
 
 
 def _ids(track: Track) -> list[IntEnum]:
@@ -136,7 +139,8 @@ def _pack_track(track: Track) -> bytes:
     array = content == ContentId.ARRAY
     explicit = info.value_range != full_range(info.dtype)
     dtype = DtypeId[info.dtype.upper()] | (EXPLICIT if explicit else 0)
-    row = {"content": content, "dtype": dtype, "kind": KindId[spec.kind.upper()]}
+    kind = KindId[spec.kind.upper()] | (VARIANT if is_variant(spec) else 0)
+    row = {"content": content, "dtype": dtype, "kind": kind}
     out = primitives.row(wire.CONTENT_FIELDS, row)
     if content in (ContentId.VALUES, ContentId.ARRAY):
         out += primitives.varint(len(info.channels))
@@ -152,7 +156,7 @@ def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
     row = reader.row(wire.CONTENT_FIELDS)
     content = known(ContentId, row["content"], "content")
     dtype = known(DtypeId, row["dtype"] & ~EXPLICIT, "sample type").name.lower()
-    kind = known(KindId, row["kind"], "field kind")
+    kind = known(KindId, row["kind"] & ~VARIANT, "field kind")
     array = content == ContentId.ARRAY
     if content in (ContentId.VALUES, ContentId.ARRAY):
         count = reader.varint()
@@ -173,7 +177,8 @@ def _unpack_track(reader: primitives.Reader, limits: Limits) -> Track:
         raise CorruptError("header: a track needs at least one axis and one channel")
     if len({axis.name for axis in axes}) < len(axes):
         raise CorruptError("header: an axis occurs twice")
-    return Track(info, unpack_spec(kind, reader, info, limits))
+    variant = bool(row["kind"] & VARIANT)
+    return Track(info, unpack_spec(kind, variant, reader, info, limits))
 
 
 def _explicit_range(low: float, high: float, dtype: str) -> tuple[float, float]:

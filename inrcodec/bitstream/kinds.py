@@ -8,15 +8,24 @@ from collections.abc import Sequence
 from inrcodec.bitstream import primitives, wire
 from inrcodec.bitstream.primitives import known, within
 from inrcodec.bitstream.wire import KindId, Limits, StartId
-from inrcodec.errors import CorruptError
+from inrcodec.errors import CorruptError, UnsupportedError
 from inrcodec.fields.field import FieldSpec
 from inrcodec.fields.pyramid import REACH, PyramidSpec
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.signal import SignalInfo
 
+_NEWER = "a newer inrcodec is needed"
+
+
+def is_variant(spec: FieldSpec) -> bool:
+    """Whether a spec needs more fields than those of its kind."""
+    return isinstance(spec, PyramidSpec) and spec.kept > 0
+
 
 def pack_spec(spec: FieldSpec) -> bytes:
-    """The fields of a track's kind. Raises ValueError for what the format cannot say."""
+    """The fields of a track's kind, and of its variant if it is one. Raises ValueError for what the
+    format cannot say.
+    """
     if isinstance(spec, PyramidSpec):
         return _pack_pyramid(spec)
     omega = round(spec.omega_0 * OMEGA_DENOMINATOR)
@@ -27,11 +36,13 @@ def pack_spec(spec: FieldSpec) -> bytes:
 
 
 def unpack_spec(
-    kind: KindId, reader: primitives.Reader, info: SignalInfo, limits: Limits
+    kind: KindId, variant: bool, reader: primitives.Reader, info: SignalInfo, limits: Limits
 ) -> FieldSpec:
     """The architecture of the field of a track that `info` describes."""
     if kind == KindId.PYRAMID:
-        return _unpack_pyramid(reader, info, limits)
+        return _unpack_pyramid(variant, reader, info, limits)
+    if variant:
+        raise UnsupportedError(f"header: unknown variant of a {kind.name.lower()}; {_NEWER}")
     return _unpack_siren(reader, info, limits)
 
 
@@ -72,11 +83,17 @@ def _pack_pyramid(spec: PyramidSpec) -> bytes:
         "tile": tile,
         "start": spec.start,
     }
-    return primitives.row(wire.PYRAMID_FIELDS, row)
+    packed = primitives.row(wire.PYRAMID_FIELDS, row)
+    if is_variant(spec):
+        packed += primitives.row(wire.PYRAMID_VARIANT_FIELDS, {"kept": spec.kept, "rank": 0})
+    return packed
 
 
-def _unpack_pyramid(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> PyramidSpec:
+def _unpack_pyramid(
+    variant: bool, reader: primitives.Reader, info: SignalInfo, limits: Limits
+) -> PyramidSpec:
     row = reader.row(wire.PYRAMID_FIELDS)
+    kept = _unpack_variant(reader, len(info.axes)) if variant else 0
     # Whatever the limits: more axes have no contexts.
     within("axes of a pyramid", len(info.axes), max(REACH))
     within("levels", row["levels"], limits.levels)
@@ -99,10 +116,24 @@ def _unpack_pyramid(reader: primitives.Reader, info: SignalInfo, limits: Limits)
         row["residuals"],
         tile,
         int(start),
+        kept,
     )
     # Each would have a section; a decoder may keep something for every tile.
     within("tiles", tile_count(spec), limits.sections)
     return spec
+
+
+def _unpack_variant(reader: primitives.Reader, axes: int) -> int:
+    """How many axes a variant of a pyramid keeps."""
+    row = reader.row(wire.PYRAMID_VARIANT_FIELDS)
+    # Whatever else it says: of another rank it may be right.
+    if row["rank"]:
+        raise UnsupportedError(f"header: a pyramid of rank {row['rank']}; {_NEWER}")
+    if row["kept"] == 0:
+        raise CorruptError("header: the variant of a pyramid is the plain one")
+    if row["kept"] >= axes:
+        raise CorruptError(f"header: a pyramid keeps {row['kept']} of {axes} axes")
+    return int(row["kept"])
 
 
 def tile_count(spec: PyramidSpec) -> int:

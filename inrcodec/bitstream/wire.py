@@ -95,6 +95,10 @@ class MetadataCoding(IntEnum):
 EXPLICIT = 0x80
 """Bit of a dtype byte (a value range follows) or an axis byte (spacing, origin, unit follow)."""
 
+VARIANT, VARIANT_SINCE = 0x80, 2
+"""Bit of a kind byte (fields of a variant follow those of the kind), and what minor version it
+needs."""
+
 # Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), number (a
 # varint, then an f32 or f64 where it is no integer), text, widths (u8, the number of layers, then a
 # varint for each).
@@ -115,6 +119,7 @@ PYRAMID_FIELDS = (
     ("tile", "varint"),
     ("start", "u8"),
 )
+PYRAMID_VARIANT_FIELDS = (("kept", "varint"), ("rank", "varint"))
 
 MAX_VARINT_BYTES = 9
 """A varint holds at most 63 bits."""

@@ -240,6 +240,7 @@ def _encode_words(words: _Command) -> None:
     about = "frequency of the sines of a siren (30)"
     add("--omega", type=float, dest="omega_0", metavar="W", help=about)
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
+    add("--kept", type=int, help=argparse.SUPPRESS)
     about = "squared error that a bit per pixel is worth"
     add("--lambda", type=float, dest="rate_weight", metavar="L", help=about)
 

@@ -201,9 +201,14 @@ def clamped(values: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
 class LevelContexts:
     """Gathers the contexts of latents of one level, whose own values may come bit by bit."""
 
-    def __init__(self, shape: Sequence[int], coarser: Sequence[NDArray[np.integer[Any]]]) -> None:
-        """`coarser` holds the planes of the levels above, the next one first."""
+    def __init__(
+        self, shape: Sequence[int], coarser: Sequence[NDArray[np.integer[Any]]], kept: int = 0
+    ) -> None:
+        """`coarser` holds the planes of the levels above, the next one first; the first `kept`
+        axes are as long on all of them.
+        """
         axes = len(shape)
+        self._kept = kept
         self._shape = tuple(shape)
         self._own = _Padded(shape, math.isqrt(REACH[axes]))
         offsets = np.array(causal_offsets(axes)) @ np.array(self._own.strides)
@@ -235,16 +240,20 @@ class LevelContexts:
         indices = np.unravel_index(raster, self._shape)
         offsets = coarser_offsets(len(self._shape))
         contexts = np.zeros((len(offsets), len(raster)))
+        halved = indices[self._kept :]
         covering = [
-            padded.places([i >> up for i in indices]) for up, padded in enumerate(self._coarser, 1)
+            padded.places([*indices[: self._kept], *(i >> up for i in halved)])
+            for up, padded in enumerate(self._coarser, 1)
         ]
         for row, (up, offset) in enumerate(offsets):
             if up > len(self._coarser):
                 continue
             padded, places = self._coarser[up - 1], covering[up - 1]
-            for i, step, stride in zip(indices, offset, padded.strides, strict=True):
-                if step:
+            for axis, (step, stride) in enumerate(zip(offset, padded.strides, strict=True)):
+                if step and axis < self._kept:
+                    places = places + step * stride
+                elif step:
                     # Mirrored where the latent lies in the lower half of what covers it.
-                    places = places + (2 * (i & 1) - 1) * (step * stride)
+                    places = places + (2 * (indices[axis] & 1) - 1) * (step * stride)
             contexts[row] = padded.flat.take(places)
         return contexts

@@ -37,14 +37,14 @@ def tile_window(spec: PyramidSpec, tile_index: int, level: int) -> tuple[tuple[i
     grid = spec.grid(level)
     if not spec.tile:
         return tuple((0, size) for size in grid)
-    side = spec.tile >> level
     position = []
     for count in reversed(tile_counts(spec)):
         tile_index, along = divmod(tile_index, count)
         position.append(along)
+    sides = [spec.tile >> times for times in spec.halvings(level)]
     return tuple(
         (along * side, min(along * side + side, size))
-        for along, size in zip(reversed(position), grid, strict=True)
+        for along, side, size in zip(reversed(position), sides, grid, strict=True)
     )
 
 
@@ -66,7 +66,7 @@ def pack_levels(
             raise ValueError(f"a latent of level {level} lies beyond +-{MAX_LATENT}")
         used = bool(planes[level].any())
         encoder.put_bit(used)
-        for symbols, tables in _coded(network, planes, level) if used else ():
+        for symbols, tables in _coded(network, planes, level, spec.kept) if used else ():
             encoder.put_latents(symbols, tables)
     return primitives.varint(len(levels)) + encoder.finish()
 
@@ -94,7 +94,7 @@ def unpack_levels(
     decoder = SymbolDecoder(payload[reader.offset :], what)
     for level in levels:
         if decoder.get_bit():
-            _decode(decoder, network, planes, level, f"{what}: level {level}")
+            _decode(decoder, network, planes, level, spec.kept, f"{what}: level {level}")
         else:
             planes[level][...] = 0
     decoder.finish()
@@ -114,7 +114,8 @@ def code_length(spec: PyramidSpec, network: IntegerNetwork, planes: Sequence[Pla
         check(spec, tile, range(spec.levels)[::-1], tile_index)
         for level in range(spec.levels):
             bits[level] += 1
-            for symbols, tables in _coded(network, tile, level) if tile[level].any() else ():
+            used = tile[level].any()
+            for symbols, tables in _coded(network, tile, level, spec.kept) if used else ():
                 reach = reaches()[tables]
                 excess = np.abs(symbols) - reach
                 codes = np.where(excess > 0, 2 * reach + 1, symbols + reach)
@@ -138,11 +139,13 @@ def check(
             raise ValueError(f"plane {level} is {planes[level].shape}, its tile {shape}")
 
 
-def _coded(network: IntegerNetwork, planes: Sequence[Plane], level: int) -> Iterator[Batch]:
+def _coded(
+    network: IntegerNetwork, planes: Sequence[Plane], level: int, kept: int
+) -> Iterator[Batch]:
     """Symbols and numbers of their tables of one level, in the order of coding."""
     plane = planes[level]
     order, _ = wavefronts(plane.shape)
-    contexts = LevelContexts(plane.shape, planes[level + 1 :])
+    contexts = LevelContexts(plane.shape, planes[level + 1 :], kept)
     contexts.fill(plane)
     own_count = contexts.own_count
     values = plane.ravel()
@@ -159,11 +162,12 @@ def _decode(
     network: IntegerNetwork,
     planes: Sequence[Plane],
     level: int,
+    kept: int,
     what: str,
 ) -> None:
     shape = planes[level].shape
     order, starts = wavefronts(shape)
-    contexts = LevelContexts(shape, planes[level + 1 :])
+    contexts = LevelContexts(shape, planes[level + 1 :], kept)
     values = np.empty(len(order), np.int32)
     for first, last in _batches(starts):
         begin = starts[first]

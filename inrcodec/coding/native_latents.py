@@ -21,7 +21,7 @@ from inrcodec.fields.pyramid import PyramidSpec, causal_offsets, coarser_offsets
 from inrcodec.native_choice import extension, instruction_set
 
 MAX_AXES = 2
-"""Lattices of more axes are coded by numpy."""
+"""Lattices of more axes, or with axes that are kept, are coded by numpy."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def coder(spec: PyramidSpec, network: IntegerNetwork) -> Coder | None:
     Raises UsageError where the environment asks for an instruction set that is not to be had.
     """
     isa, native = instruction_set(), extension()
-    if isa is None or native is None or spec.inputs > MAX_AXES:
+    if isa is None or native is None or spec.inputs > MAX_AXES or spec.kept:
         return None
     # A line is a picture of one row.
     rows = (0,) * (MAX_AXES - spec.inputs)

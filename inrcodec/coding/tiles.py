@@ -112,8 +112,14 @@ class TiledLatents:
     def _tiles(self, level: int, window: Sequence[tuple[int, int]]) -> list[int]:
         """Tiles that have latents of a level in a window."""
         counts = tile_counts(self._spec)
-        side = (self._spec.tile >> level) or max(self._spec.lattice)
-        along = [range(start // side, (stop - 1) // side + 1) for start, stop in window]
+        sides = [
+            (self._spec.tile >> times) or max(self._spec.lattice)
+            for times in self._spec.halvings(level)
+        ]
+        along = [
+            range(start // side, (stop - 1) // side + 1)
+            for (start, stop), side in zip(window, sides, strict=True)
+        ]
         return [int(np.ravel_multi_index(place, counts)) for place in itertools.product(*along)]
 
     def _decoded(self, tile: int, level: int, part: Sequence[slice]) -> NDArray[np.int32]:

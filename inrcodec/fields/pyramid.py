@@ -39,8 +39,9 @@ def coarser_offsets(axes: int) -> tuple[tuple[int, Offset], ...]:
     """(levels up, offset) of the contexts of coarser levels, from the value that covers a latent.
 
     One level up: the covering value and its neighbours along each axis, first the one nearer to the
-    latent (+1 here, whichever side it lies on), then the farther. Then the covering values of two
-    and three levels up. 5, 7, 9 and 11 for 1 to 4 axes.
+    latent (+1 here, whichever side it lies on), then the farther; along an axis that is kept, the
+    one after it, then the one before. Then the covering values of two and three levels up. 5, 7, 9
+    and 11 for 1 to 4 axes.
     """
     centre = (0,) * axes
     sides = [
@@ -53,14 +54,16 @@ def coarser_offsets(axes: int) -> tuple[tuple[int, Offset], ...]:
 
 @dataclass(frozen=True)
 class PyramidSpec:
-    """Latents on `levels` grids, level l with one value per 2^l samples along every axis.
+    """Latents on `levels` grids, level l with one value per 2^l samples along every axis but the
+    first `kept` ones, of which every level has all samples.
 
     Values come from all levels, upsampled to the lattice by one symmetric filter per stage, through
     a pointwise network (`synthesis` hidden widths, ReLU, linear skip) and `residuals` convolutions
-    of 3 samples along every axis. The probability table of a latent comes from a network of its
-    contexts (`contexts` hidden widths, ReLU, linear skip). Latents are coded in tiles of `tile`
-    samples along every axis, or in one piece where it is 0. `start` names the networks that the
-    parameters are differences to; 0 is zero. After the Cool-chic family (Ladune et al. 2023).
+    of 3 samples along every axis that is not kept. The probability table of a latent comes from a
+    network of its contexts (`contexts` hidden widths, ReLU, linear skip). Latents are coded in
+    tiles of `tile` samples along every axis, or in one piece where it is 0. `start` names the
+    networks that the parameters are differences to; 0 is zero. After the Cool-chic family (Ladune
+    et al. 2023).
     """
 
     kind: ClassVar[str] = "pyramid"
@@ -73,6 +76,7 @@ class PyramidSpec:
     residuals: int
     tile: int = 0
     start: int = 0
+    kept: int = 0
 
     @property
     def inputs(self) -> int:
@@ -85,9 +89,21 @@ class PyramidSpec:
         contexts, synthesis = ("-".join(map(str, w)) for w in (self.contexts, self.synthesis))
         return f"{contexts}/{synthesis}/{self.residuals}"
 
+    @property
+    def halved(self) -> int:
+        """Number of axes that are not kept: at least one, and the last ones."""
+        return self.inputs - self.kept
+
+    def halvings(self, level: int) -> tuple[int, ...]:
+        """How often a level's grid has been halved along every axis."""
+        return (0,) * self.kept + (level,) * self.halved
+
     def grid(self, level: int) -> tuple[int, ...]:
         """Latents of a level along every axis."""
-        return tuple(-(-size // 2**level) for size in self.lattice)
+        return tuple(
+            -(-size // 2**times)
+            for size, times in zip(self.lattice, self.halvings(level), strict=True)
+        )
 
     @cached_property
     def context_count(self) -> int:
@@ -97,7 +113,8 @@ class PyramidSpec:
     def tensors(self) -> tuple[TensorShape, ...]:
         """Every parameter array of the networks in the order of the bitstream.
 
-        Weights are `[outputs, inputs]`; those of residuals `[outputs, inputs, 3, ...]`.
+        Weights are `[outputs, inputs]`; those of residuals `[outputs, inputs, 3, ...]`, with 1
+        instead of 3 along kept axes.
         """
         shapes = [
             *_network("context", (self.context_count, *self.contexts, 2)),
@@ -105,7 +122,7 @@ class PyramidSpec:
             *_network("synthesis", (self.levels, *self.synthesis, self.outputs)),
         ]
         for index in range(self.residuals):
-            kernel = (self.outputs, self.outputs, *[3] * self.inputs)
+            kernel = (self.outputs, self.outputs, *[1] * self.kept, *[3] * self.halved)
             shapes.append(TensorShape(f"residual_weight{index}", kernel, "residual"))
             shapes.append(TensorShape(f"residual_bias{index}", (self.outputs,), "residual_bias"))
         return tuple(shape for shape in shapes if shape.size)
@@ -133,6 +150,8 @@ class PyramidSpec:
             # Every level above passes through the stage, one axis after the other.
             sizes = list(self.grid(stage + 1))
             for axis, size in enumerate(self.grid(stage)):
+                if axis < self.kept:
+                    continue
                 sizes[axis] = size
                 macs += TAPS * math.prod(sizes) * (self.levels - 1 - stage)
         return -(-macs // math.prod(self.lattice))

@@ -59,6 +59,7 @@ class NativeStep:
             self._fit = native.PyramidFit(
                 isa,
                 spec.lattice,
+                spec.kept,
                 spec.outputs,
                 spec.levels,
                 spec.contexts,

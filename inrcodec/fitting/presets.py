@@ -124,7 +124,8 @@ class Settings:
     (default), `siren`, or `auto` for the better of the two. `net` is sine layers x width, as in
     10x28, and implies `siren`; or, for `pyramid`, widths of the hidden layers of contexts and of
     synthesis and the number of residual convolutions, as in 12-12/24/2. `steps` and `rate_weight`
-    (lambda) override the preset's steps and the target. `tune` is the distortion that a fit makes
+    (lambda) override the preset's steps and the target. `kept` is for a `pyramid`: so many of the
+    first axes are not halved from level to level. `tune` is the distortion that a fit makes
     small: `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in
     seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
@@ -143,6 +144,7 @@ class Settings:
     steps: int | None = None
     rate_weight: float | None = None
     tune: str = TUNES[0]
+    kept: int | None = None
 
     def __post_init__(self) -> None:
         targets = [
@@ -164,11 +166,14 @@ class Settings:
         _within("rate_weight", self.rate_weight, 1e-9, 1e3)
         _within("omega_0", self.omega_0, 1 / 16, 1e4)
         _within("seed", self.seed, 0, 2**63 - 1)
+        _within("kept", self.kept, 0, DEFAULT_LIMITS.axes - 1)
         if self.kind not in (None, *KINDS, AUTO):
             raise UsageError(f"kind {self.kind!r}: {', '.join(KINDS)} or {AUTO} is needed")
         if self.kind == AUTO and (self.net or self.tune != "mse"):
             other = "net" if self.net else f"tune {self.tune}"
             raise UsageError(f"kind {AUTO} and {other}: it is for one kind alone; name that")
+        if self.kept and self.chosen_kind != "pyramid":
+            raise UsageError(f"kept {self.kept}: a pyramid is needed; name no other kind")
         if self.tune not in TUNES:
             raise UsageError(f"tune {self.tune!r}: {' or '.join(TUNES)} is needed")
         if self.tune != "mse" and self.psnr is not None:

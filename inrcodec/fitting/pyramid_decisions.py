@@ -37,7 +37,9 @@ class Maps:
         return sum(float(part.sum(dtype=np.float64)) for part in (self.errors, *self.bits))
 
     def grids(self, level: int) -> Iterator[tuple[Floats, int]]:
-        """What latents of a level change, and how many times as fine each of these grids is."""
+        """What latents of a level change, and how many times as fine each of these grids is along
+        axes that are not kept.
+        """
         yield self.errors, 2**level
         for finer in range(max(0, level - COARSER), level + 1):
             yield self.bits[finer], 2 ** (level - finer)
@@ -137,19 +139,19 @@ def _sweep(
         trial = np.where(chosen, moved, plane)
         latents = [*state.latents[:level], trial, *state.latents[level + 1 :]]
         now = seen(replace(state, latents=latents), step)
-        change = _changes(maps, now, level)
+        change = _changes(maps, now, level, step.spec.kept)
         better = chosen & (change < 0)
         saved = -float(change[better].sum())
         for (old, scale), (new, _) in zip(maps.grids(level), now.grids(level), strict=True):
-            np.copyto(old, new, where=covered(better, old.shape, scale))
+            np.copyto(old, new, where=covered(better, old.shape, scale, step.spec.kept))
         np.copyto(plane, moved, where=better)
 
 
-def _changes(before: Maps, after: Maps, level: int) -> Floats:
+def _changes(before: Maps, after: Maps, level: int, kept: int) -> Floats:
     """By how much the loss changes in the window of every latent of a level."""
     change = np.zeros_like(before.bits[level])
     for (old, scale), (new, _) in zip(before.grids(level), after.grids(level), strict=True):
-        change += onto(new - old, scale)
+        change += onto(new - old, scale, kept)
     return window_sums(change)
 
 

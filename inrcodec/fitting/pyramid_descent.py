@@ -79,7 +79,7 @@ def descend(
     more_error, more_bits = 1.0, 1.0
     begun, count, slower = budget.elapsed(), 0, 1.0
     steps = max(1, round(preset.steps * (1 - preset.hard_share)))
-    damping = preset.dampings[0] * 2**step.spec.inputs
+    damping = preset.dampings[0] * 2**step.spec.halved
     if math.isnan(state.rate_weight):
         # Known whenever an interrupt comes.
         state.rate_weight = weight(0.0, error, bpp)

@@ -40,14 +40,14 @@ def values_and_bits(
 
     bits = []
     for level, latent in enumerate(latents):
-        inputs = _contexts(latents, level)
+        inputs = _contexts(latents, level, spec.kept)
         mean, scale = _network(tensors, "context", inputs).view(2, *latent.shape)
         bits.append(_code_length(latent, mean, scale))
     features = [_upsampled(spec, tensors, latent, level) for level, latent in enumerate(latents)]
     values = _network(tensors, "synthesis", torch.stack(features).flatten(1)) + OUTPUT_CENTRE
     values = values.view(spec.outputs, *spec.lattice)
     for index in range(spec.residuals):
-        change = _convolved(tensors, index, values)
+        change = _convolved(tensors, index, values, spec.kept)
         values = values + (change.relu() if index + 1 < spec.residuals else change)
     return values, bits
 
@@ -90,7 +90,7 @@ def _picked(x: Tensor, places: Sequence[Tensor]) -> Tensor:
     return x
 
 
-def _contexts(latents: Sequence[Tensor], level: int) -> Tensor:
+def _contexts(latents: Sequence[Tensor], level: int, kept: int) -> Tensor:
     """The context network's inputs `[contexts, positions]` of every latent of a level."""
     axes = latents[level].dim()
     limited = [latent.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT) for latent in latents[level : level + 4]]
@@ -100,11 +100,12 @@ def _contexts(latents: Sequence[Tensor], level: int) -> Tensor:
         if level + up >= len(latents):
             contexts.append(torch.zeros_like(latents[level]))
             continue
-        mirrored = [
-            torch.where(place % 2 == 1, step, -step) if up == 1 else torch.full_like(place, step)
-            for place, step in zip(places, offset, strict=True)
-        ]
-        there = [(place >> up) + step for place, step in zip(places, mirrored, strict=True)]
+        there = []
+        for axis, (place, step) in enumerate(zip(places, offset, strict=True)):
+            if axis < kept or up != 1:
+                there.append((place if axis < kept else place >> up) + step)
+            else:
+                there.append((place >> up) + torch.where(place % 2 == 1, step, -step))
         contexts.append(_picked(limited[up], there))
     return torch.stack(contexts).flatten(1)
 
@@ -124,7 +125,7 @@ def _upsampled(spec: PyramidSpec, tensors: Tensors, x: Tensor, level: int) -> Te
     """A level's values on the whole lattice."""
     for stage in reversed(range(level)):
         filters = torch.stack([tensors["upsampling"][stage], tensors["upsampling"][stage].flip(0)])
-        for axis, size in enumerate(spec.grid(stage)):
+        for axis, size in list(enumerate(spec.grid(stage)))[spec.kept :]:
             rows = x.movedim(axis, -1)
             near = torch.arange(-2, rows.shape[-1] + 2).clamp(0, rows.shape[-1] - 1)
             padded = rows.index_select(-1, near)
@@ -136,11 +137,12 @@ def _upsampled(spec: PyramidSpec, tensors: Tensors, x: Tensor, level: int) -> Te
     return x
 
 
-def _convolved(tensors: Tensors, index: int, values: Tensor) -> Tensor:
+def _convolved(tensors: Tensors, index: int, values: Tensor, kept: int) -> Tensor:
     """Residual convolution `index`; samples at the edges are repeated outside."""
     sizes = values.shape[1:]
     shifts = []
-    for offset in itertools.product((-1, 0, 1), repeat=len(sizes)):
+    reach = [(0,)] * kept + [(-1, 0, 1)] * (len(sizes) - kept)
+    for offset in itertools.product(*reach):
         moved = [
             (torch.arange(size) + step).clamp(0, size - 1)
             for size, step in zip(sizes, offset, strict=True)

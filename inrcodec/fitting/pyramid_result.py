@@ -27,7 +27,7 @@ Integers = NDArray[np.int32]
 class Probe:
     """A window of a large lattice that stands for all of it when networks are rounded.
 
-    `origin` is its corner, a multiple of 2^(levels - 1) along every axis.
+    `origin` is its corner, a multiple of 2^(levels - 1) along every axis that is not kept.
     """
 
     step: AnyStep
@@ -37,8 +37,9 @@ class Probe:
         """The state of the window; it shares the networks."""
         latents = []
         for level, plane in enumerate(state.latents):
-            corner = [start >> level for start in self.origin]
-            sizes = self.step.spec.grid(level)
+            spec = self.step.spec
+            halvings, sizes = spec.halvings(level), spec.grid(level)
+            corner = [start >> by for start, by in zip(self.origin, halvings, strict=True)]
             place = tuple(slice(c, c + size) for c, size in zip(corner, sizes, strict=True))
             latents.append(np.ascontiguousarray(plane[place]))
         return replace(state, latents=latents)

@@ -9,6 +9,7 @@ from inrcodec.bitstream.wire import StartId
 from inrcodec.coding.latents import tile_counts
 from inrcodec.coding.starts import has_start
 from inrcodec.coding.tiles import GROUP_BYTES
+from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.signal import SignalInfo
@@ -53,12 +54,19 @@ PROBED_FROM, PROBE = 2**21, 2**20
 SECTION_BYTES = 13
 """Most bytes of a section's frame, its count of levels and what the range coder adds."""
 
-KIND_BYTES = 12
-"""Most bytes of the header that say which pyramid it is."""
+KIND_BYTES, VARIANT_BYTES = 12, 2
+"""Most bytes of the header that say which pyramid it is, and which variant of it."""
 
 
-def chosen_spec(info: SignalInfo, preset: PyramidPreset) -> PyramidSpec:
-    """The architecture for a signal, without a start."""
+def chosen_spec(info: SignalInfo, preset: PyramidPreset, kept: int = 0) -> PyramidSpec:
+    """The architecture for a signal, without a start; the first `kept` axes are not halved.
+
+    Raises UsageError where no axis would be left to halve.
+    """
+    if kept >= len(info.axes):
+        raise UsageError(
+            f"kept {kept}: the signal has {len(info.axes)} axes, and one has to be halved"
+        )
     tile = TILE if info.positions > TILED_FROM and max(info.lattice) > TILE else 0
     return PyramidSpec(
         info.lattice,
@@ -68,13 +76,14 @@ def chosen_spec(info: SignalInfo, preset: PyramidPreset) -> PyramidSpec:
         preset.synthesis,
         preset.residuals,
         tile,
+        kept=kept,
     )
 
 
 def started(spec: PyramidSpec, rate_weight: float, steps: int) -> PyramidSpec:
     """The architecture with the trained networks, if any, that a fit of `steps` starts from."""
     known = STARTS.get((spec.contexts, spec.synthesis, spec.residuals, spec.outputs))
-    if known is None or spec.inputs != 2:
+    if known is None or spec.inputs != 2 or spec.kept:
         return spec
     short, low, high = known
     start = short if steps < LONG_FROM else low if rate_weight >= LOW_FROM else high
@@ -86,15 +95,22 @@ def section_bytes(spec: PyramidSpec, available: float) -> int:
     tiles = math.prod(tile_counts(spec))
     # Where there are several groups of levels, each is at least so long.
     groups = min(spec.levels, max(1, int(available // (GROUP_BYTES * tiles))))
-    return KIND_BYTES + SECTION_BYTES * groups * tiles
+    return KIND_BYTES + VARIANT_BYTES * (spec.kept > 0) + SECTION_BYTES * groups * tiles
 
 
 def probe_window(spec: PyramidSpec) -> list[tuple[int, int]]:
     """Start and stop along every axis of the window that stands for a large lattice: the middle."""
-    unit = 2 ** (spec.levels - 1)
-    edge = max(unit, round(PROBE ** (1 / len(spec.lattice))) // unit * unit)
+    even, room = round(PROBE ** (1 / spec.inputs)), PROBE
     window = []
-    for size in spec.lattice:
+    for axis, (size, halvings) in enumerate(
+        zip(spec.lattice, spec.halvings(spec.levels - 1), strict=True)
+    ):
+        unit, edge = 2**halvings, min(size, even)
+        if axis >= spec.kept:
+            # What axes that are kept and short leave to the others.
+            edge = max(unit, round(room ** (1 / spec.halved)) // unit * unit)
+        else:
+            room //= edge
         start = max(0, (size - edge) // 2 // unit * unit)
         window.append((start, min(size, start + edge)))
     return window

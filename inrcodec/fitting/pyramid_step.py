@@ -165,7 +165,7 @@ class TorchStep:
 
         The mean square gradient that a step is divided by is at least that of the latent above it
         over `damping`; 0 is without. Where gradients of neighbours have nothing in common, a
-        latent's mean square is 2^axes times that of the latents below it.
+        latent's mean square is 2^(halved axes) times that of the latents below it.
         """
         if not self._moments:
             self._moments = [(np.zeros_like(x), np.zeros_like(x)) for x in latents]
@@ -178,7 +178,10 @@ class TorchStep:
             square += np.float32(1 - betas[1]) * (slope * slope - square)
             whole = square
             if above is not None and damping:
-                covering = np.ix_(*[np.arange(size) // 2 for size in latent.shape])
+                halvings = self.spec.halvings(1)
+                covering = np.ix_(
+                    *[np.arange(n) >> by for n, by in zip(latent.shape, halvings, strict=True)]
+                )
                 whole = np.maximum(square, above[covering] / np.float32(damping))
             latent -= rate * (mean / corrections[0]) / (np.sqrt(whole / corrections[1]) + epsilon)
             above = whole

@@ -98,7 +98,7 @@ def trimmed(
         rise = -of_error[level] * towards + 0.5 * curvature
         rise = np.maximum(rise, LEAST * curvature)
         harm.append(np.where((towards != 0) & (level < LEVELS), rise, np.inf).ravel())
-        own, slope = _own_bits(network, planes, level)
+        own, slope = _own_bits(network, planes, level, step.spec.kept)
         # What a latent tells its neighbours: the slope of all bits less that of its own.
         told = (of_both[level] - of_error[level]) * state.positions
         saved.append((own + towards * (told - slope)).ravel())
@@ -139,11 +139,13 @@ def _slopes(
     return outcome.distortion, [slopes.copy() for slopes in outcome.latents]
 
 
-def _own_bits(network: IntegerNetwork, planes: Planes, level: int) -> tuple[Floats64, Floats64]:
+def _own_bits(
+    network: IntegerNetwork, planes: Planes, level: int, kept: int
+) -> tuple[Floats64, Floats64]:
     """Bits every latent itself saves by moving one towards zero, and their slope where it is."""
     plane = planes[level]
     order, _ = wavefronts(plane.shape)
-    contexts = LevelContexts(plane.shape, planes[level + 1 :])
+    contexts = LevelContexts(plane.shape, planes[level + 1 :], kept)
     contexts.fill(plane)
     sums = network.sums(contexts.own(contexts.places(order)))
     sums += network.sums(contexts.coarser(order), contexts.own_count)

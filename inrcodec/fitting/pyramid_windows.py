@@ -24,11 +24,11 @@ def summits(values: Floats) -> Mask:
     return np.asarray((values == _largest(values, edge - 1, edge - 1)) & (values > 0))
 
 
-def onto(values: Floats, scale: int) -> Floats:
+def onto(values: Floats, scale: int, kept: int = 0) -> Floats:
     """Sums of what each latent covers of a grid that is `scale`, a power of 2, times as fine along
-    every axis."""
+    every axis but the first `kept` ones."""
     while scale > 1:
-        for axis, size in enumerate(values.shape):
+        for axis, size in list(enumerate(values.shape))[kept:]:
             pairs = values[_part(axis, None, None, 2)].copy()
             pairs[_part(axis, 0, size // 2)] += values[_part(axis, 1, None, 2)]
             values = pairs
@@ -47,13 +47,14 @@ def window_sums(values: Floats) -> Floats:
     return values
 
 
-def covered(chosen: Mask, shape: tuple[int, ...], scale: int) -> Mask:
-    """What lies in the windows of chosen latents, on a grid of `shape`, `scale` times as fine."""
+def covered(chosen: Mask, shape: tuple[int, ...], scale: int, kept: int = 0) -> Mask:
+    """What lies in the windows of chosen latents, on a grid of `shape`, `scale` times as fine along
+    every axis but the first `kept` ones."""
     edge = WINDOW[chosen.ndim]
     inside = _largest(chosen, edge // 2, (edge - 1) // 2)
     if scale > 1:
         # The last axis first: copies of whole rows come last.
-        for axis in reversed(range(chosen.ndim)):
+        for axis in reversed(range(kept, chosen.ndim)):
             inside = np.repeat(inside, scale, axis)[_part(axis, 0, shape[axis])]
     return inside
 

@@ -103,7 +103,7 @@ def _fit_pyramid(
     workers: Workers,
 ) -> FittedTrack:
     preset = settings.pyramid_preset()
-    spec = chosen_spec(part.info, preset)
+    spec = chosen_spec(part.info, preset, settings.kept or 0)
     goal = PyramidGoal(rate_weight=weight_of_quality(settings.asked_quality))
     if settings.rate_weight is not None:
         goal = PyramidGoal(rate_weight=settings.rate_weight)

@@ -81,9 +81,11 @@ class PyramidEvaluator:
         lengths = [stop - start for start, stop in window]
         edges = block_shape(lengths, BLOCK if native else DENSE_BLOCK)
         computed = 1
-        for length, edge, cells, whole in zip(lengths, edges, size, self.spec.lattice, strict=True):
+        for length, edge, cells, whole, margin in zip(
+            lengths, edges, size, self.spec.lattice, self._margins, strict=True
+        ):
             parts = -(-length // max(1, edge))
-            margin = self.spec.residuals + (0 if cells == whole else ABOVE)
+            margin += 0 if cells == whole else ABOVE
             near = -(-length * whole // cells) + 2 * margin * parts
             computed *= min(near, whole * parts)
         between = 0 if native else math.prod(lengths) * len(TAPS) * self.spec.inputs
@@ -91,10 +93,18 @@ class PyramidEvaluator:
 
     def work_at(self, points: NDArray[np.float64]) -> int:
         """Multiply-accumulates of `at`, about."""
-        margin, computed = self.spec.residuals, 0
+        computed = 0
         for _, window in self._neighbourhoods(self._split(points)[0]):
-            computed += math.prod(stop - start + 2 * margin for start, stop in window)
+            computed += math.prod(
+                stop - start + 2 * margin
+                for (start, stop), margin in zip(window, self._margins, strict=True)
+            )
         return computed * self.spec.macs_per_sample + len(points) * self._gathered
+
+    @property
+    def _margins(self) -> list[int]:
+        """Samples that residual convolutions reach to, along every axis."""
+        return [0] * self.spec.kept + [self.spec.residuals] * self.spec.halved
 
     @property
     def _gathered(self) -> int:

@@ -14,15 +14,16 @@ constexpr std::size_t SHARE = 8192;
 
 // The contexts of a band of latents reach 3 places beyond it at most, and one on the next coarser
 // level; on those above none, as long as bands start at multiples of BAND. So two bands with one
-// between them write to different places.
-constexpr std::size_t BAND = 8;
+// between them write to different places. Along an axis that is kept, shorter bands do.
+constexpr std::size_t BAND = 8, LEAST_BAND = 2;
 
-Grid grid_of(const std::vector<std::size_t>& lattice, std::size_t level) {
+Grid grid_of(const std::vector<std::size_t>& lattice, std::size_t kept, std::size_t level) {
   Grid grid{};
   grid.axes = lattice.size();
+  grid.kept = kept;
   grid.rows = 1;
   for (std::size_t axis = 0; axis < grid.axes; ++axis) {
-    grid.sizes[axis] = ((lattice[axis] - 1) >> level) + 1;
+    grid.sizes[axis] = axis < kept ? lattice[axis] : ((lattice[axis] - 1) >> level) + 1;
     if (axis + 1 < grid.axes) grid.rows *= grid.sizes[axis];
   }
   grid.width = grid.sizes[grid.axes - 1];
@@ -61,14 +62,15 @@ PyramidFit::PyramidFit(const Kernel& kernel, const Shape& shape, const float* ta
   fit_.level_count = shape.levels;
   fit_.residuals = shape.residuals;
   fit_.lead_taps = 1;
-  for (std::size_t axis = 1; axis < shape.lattice.size(); ++axis) fit_.lead_taps *= 3;
+  for (std::size_t axis = shape.kept + 1; axis < shape.lattice.size(); ++axis)
+    fit_.lead_taps *= 3;
   fit_.context_count = shape.context_places.size();
   std::copy(shape.context_places.begin(), shape.context_places.end(), fit_.contexts);
   lay_out_parameters(shape);
 
   for (std::size_t index = 0; index < fit_.level_count; ++index) {
     Level& level = fit_.levels[index];
-    level.grid = grid_of(shape.lattice, index);
+    level.grid = grid_of(shape.lattice, shape.kept, index);
     level.values = plane(level.grid.count);
     level.gradient = plane(level.grid.count);
     level.as_context = plane(level.grid.count);
@@ -131,6 +133,16 @@ void PyramidFit::lay_out_parameters(const Shape& shape) {
   fit_.parameter_count = at;
 }
 
+// Where the first axis is halved BAND; else what the contexts there reach back, which is also more
+// than two bands with one between them need on the next coarser level.
+std::size_t PyramidFit::band() const {
+  if (!fit_.levels[0].grid.kept) return BAND;
+  std::ptrdiff_t reach = LEAST_BAND;
+  for (std::size_t index = 0; index < fit_.context_count; ++index)
+    reach = std::max(reach, -fit_.contexts[index].offset[0]);
+  return static_cast<std::size_t>(reach);
+}
+
 void PyramidFit::plan() {
   const auto split = [](Pieces& pieces, std::size_t level, std::size_t count, std::size_t share) {
     share = std::max<std::size_t>(1, share);
@@ -140,6 +152,7 @@ void PyramidFit::plan() {
   const Grid& grid = fit_.levels[0].grid;
   split(blocks_, 0, grid.count, SHARE);
   split(rows_, 0, grid.rows, SHARE / grid.width);
+  const std::size_t least = band();
   outputs_.resize(fit_.level_count);
   inputs_.resize(fit_.level_count);
   for (std::size_t level = 0; level < fit_.level_count; ++level) {
@@ -151,7 +164,7 @@ void PyramidFit::plan() {
       split(inputs_[stage], level, in.rows, SHARE / in.width);
     }
     const std::size_t slice = own.count / own.sizes[0];
-    const std::size_t length = std::max<std::size_t>(1, SHARE / slice / BAND) * BAND;
+    const std::size_t length = std::max<std::size_t>(1, SHARE / slice / least) * least;
     Pieces bands;
     split(bands, level, own.count, length * slice);
     even_bands_.emplace_back();

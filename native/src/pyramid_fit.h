@@ -15,7 +15,7 @@ namespace pyramid {
 // A PyramidSpec, and where its contexts lie.
 struct Shape {
   std::vector<std::size_t> lattice;
-  std::size_t outputs, levels, residuals;
+  std::size_t kept, outputs, levels, residuals;
   std::vector<std::size_t> contexts, synthesis;
   std::vector<Context> context_places;
 };
@@ -85,6 +85,7 @@ class PyramidFit {
 
   float* plane(std::size_t count);
   Image image();
+  std::size_t band() const;
   void lay_out_parameters(const Shape& shape);
   void plan();
   void each(const Pieces& pieces, const std::function<void(const Piece&, Scratch&)>& work);

@@ -16,7 +16,7 @@ constexpr std::size_t SHARE = 16384;
 std::size_t covering(const Grid& grid, const Grid& coarser, std::size_t row) {
   std::size_t above = 0, scale = 1;
   for (std::size_t axis = grid.axes - 1; axis-- > 0;) {
-    above += row % grid.sizes[axis] / 2 * scale;
+    above += (row % grid.sizes[axis] >> (axis >= grid.kept)) * scale;
     scale *= coarser.sizes[axis];
     row /= grid.sizes[axis];
   }

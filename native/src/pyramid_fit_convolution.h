@@ -1,5 +1,5 @@
-// Convolutions of 3 samples along every axis, of the rows of an image, and what goes back through
-// them; local to the file that includes it: see pyramid_fit_kernel.h.
+// Convolutions of 3 samples along every axis that is not kept, of the rows of an image, and what
+// goes back through them; local to the file that includes it: see pyramid_fit_kernel.h.
 #pragma once
 
 #include "pyramid_convolve.h"
@@ -33,6 +33,11 @@ void near_rows(const Grid& grid, size_t row, bool backward, Near& near) {
   size_t found = 1;
   for (size_t axis = 0; axis + 1 < grid.axes; ++axis) {
     const size_t size = grid.sizes[axis], here = place[axis];
+    if (axis < grid.kept) {
+      // The first axes: there is one row so far.
+      near.row[0] = near.row[0] * size + here;
+      continue;
+    }
     size_t there[3], taps[3], count = 0;
     for (size_t tap = 0; tap < 3; ++tap) {
       if (!backward) {

@@ -32,9 +32,10 @@ constexpr std::size_t SLACK = BLOCK + MAX_LANES;
 // Floats before and after a row of scratch.
 constexpr std::size_t MARGIN = 32;
 
-// Rows of positions along the last axis, in raster order.
+// Rows of positions along the last axis, in raster order. The first `kept` axes are as long on all
+// levels; the last axis never is one of them.
 struct Grid {
-  std::size_t axes;
+  std::size_t axes, kept;
   std::size_t sizes[MAX_AXES];
   std::size_t rows, width, count;
 };

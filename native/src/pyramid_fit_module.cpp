@@ -57,6 +57,7 @@ std::string refusal(const Shape& shape) {
     if (!size || __builtin_mul_overflow(positions, size, &positions) ||
         positions > std::size_t{1} << 40)
       return "lattice: sizes of at least 1, and 2^40 positions at most";
+  if (shape.kept >= shape.lattice.size()) return "kept: at least one axis has to be halved";
   if (!shape.outputs || shape.outputs > MAX_OUTPUTS) return "outputs: 1 to 4";
   if (!shape.levels || shape.levels > MAX_LEVELS) return "levels: 1 to 10";
   if (shape.residuals > MAX_RESIDUALS) return "residuals: 0 to 2";
@@ -104,11 +105,11 @@ void demand_levels(const PyramidFit& fit, const std::vector<Array>& arrays,
 }
 
 std::unique_ptr<PyramidFit> make(const std::string& isa, const std::vector<std::size_t>& lattice,
-                                 std::size_t outputs, std::size_t levels,
+                                 std::size_t kept, std::size_t outputs, std::size_t levels,
                                  const std::vector<std::size_t>& contexts,
                                  const std::vector<std::size_t>& synthesis, std::size_t residuals,
                                  const Places& places, const Floats& target, std::size_t threads) {
-  Shape shape{lattice, outputs, levels, residuals, contexts, synthesis, {}};
+  Shape shape{lattice, kept, outputs, levels, residuals, contexts, synthesis, {}};
   for (const auto& [up, offset] : places) {
     demand(offset.size() == lattice.size() && offset.size() <= MAX_AXES,
            "context_places: an offset per axis is needed");
@@ -232,8 +233,9 @@ void adam(PyramidFit& fit, const std::vector<OutFloats>& latents,
 void add_pyramid_fit(nb::module_& module) {
   using namespace nb::literals;
   nb::class_<PyramidFit>(module, "PyramidFit")
-      .def(nb::new_(&make), "isa"_a, "lattice"_a, "outputs"_a, "levels"_a, "contexts"_a,
-           "synthesis"_a, "residuals"_a, "context_places"_a, "target"_a.noconvert(), "threads"_a)
+      .def(nb::new_(&make), "isa"_a, "lattice"_a, "kept"_a, "outputs"_a, "levels"_a,
+           "contexts"_a, "synthesis"_a, "residuals"_a, "context_places"_a,
+           "target"_a.noconvert(), "threads"_a)
       .def("descend", &descend, "soft"_a, "parameters"_a.noconvert(), "latents"_a.noconvert(),
            "rate"_a, "temperature"_a, "noise"_a, "seed"_a, "gradient"_a.noconvert(),
            "latent_gradients"_a.noconvert(), "outside"_a.noconvert().none())

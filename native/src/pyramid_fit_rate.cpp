@@ -29,9 +29,10 @@ inline bool context_row(const Fit& fit, size_t level, const Context& context, co
   size_t there[MAX_AXES] = {};
   for (size_t axis = 0; axis + 1 < grid.axes; ++axis) {
     ptrdiff_t offset = context.offset[axis];
-    if (context.up && !(place[axis] & 1)) offset = -offset;
+    const size_t up = axis < grid.kept ? 0 : context.up;
+    if (up && !(place[axis] & 1)) offset = -offset;
     // A negative place turns into a large one.
-    there[axis] = (place[axis] >> context.up) + static_cast<size_t>(offset);
+    there[axis] = (place[axis] >> up) + static_cast<size_t>(offset);
     if (there[axis] >= grid.sizes[axis]) return false;
   }
   *row = row_of(grid, there);

@@ -1,5 +1,6 @@
-// Doubling of a level's grid by a symmetric filter, and its adjoint; compiled once per instruction
-// set. All axes but the last are filtered together, row by row; then the last one.
+// Doubling of a level's grid by a symmetric filter along all axes but those that are kept, and its
+// adjoint; compiled once per instruction set. All axes but the last are filtered together, row by
+// row; then the last one.
 
 #include "pyramid_fit_isa.h"
 #include "pyramid_fit_vector.h"
@@ -33,7 +34,9 @@ size_t sources_of(const Grid& in, const Grid& out, size_t row, const float* filt
   size_t place[MAX_AXES], found = 1;
   row_place(out, row, place);
   sources[0] = {0, 1.0f, {}};
-  for (size_t axis = 0; axis + 1 < in.axes; ++axis) {
+  for (size_t axis = 0; axis < in.kept; ++axis)
+    sources[0].row = sources[0].row * in.sizes[axis] + place[axis];
+  for (size_t axis = in.kept; axis + 1 < in.axes; ++axis) {
     for (size_t one = found; one-- > 0;) {
       const Source start = sources[one];
       for (size_t step = 0; step < TAPS; ++step) {
@@ -152,16 +155,16 @@ void upsample_back_last(const Fit& fit, Scratch& scratch, size_t level, size_t s
     gradient[width - 1] += beyond;
     for (size_t at = width; at < width + LANES; ++at) gradient[at] = 0;
 
-    if (in.axes > 1)
+    if (in.axes > in.kept + 1)
       for (size_t which = 0; which < count; ++which) {
         const Source& source = sources[which];
         Vector product = {};
         for (size_t at = 0; at < width; at += LANES)
           product += load(gradient + at) * load(from + source.row * width + at);
         const double total = sum(product);
-        for (size_t axis = 0; axis + 1 < in.axes; ++axis) {
+        for (size_t axis = in.kept; axis + 1 < in.axes; ++axis) {
           double others = 1;
-          for (size_t other = 0; other + 1 < in.axes; ++other)
+          for (size_t other = in.kept; other + 1 < in.axes; ++other)
             if (other != axis) others *= filter[source.taps[other]];
           scratch.sums[parameter + source.taps[axis]] += total * others;
         }
@@ -208,8 +211,12 @@ void upsample_back_lead(const Fit& fit, size_t level, size_t stage, size_t first
     row_place(in, row, place);
     size_t total = 1;
     for (size_t axis = 0; axis < leading; ++axis) {
-      counts[axis] = readers_of(in.sizes[axis], out.sizes[axis], place[axis], filter, places[axis],
-                                factors[axis]);
+      counts[axis] = 1;
+      places[axis][0] = place[axis];
+      factors[axis][0] = 1.0f;
+      if (axis >= in.kept)
+        counts[axis] = readers_of(in.sizes[axis], out.sizes[axis], place[axis], filter,
+                                  places[axis], factors[axis]);
       total *= counts[axis];
     }
     // Their products; all of them are few but for four axes.

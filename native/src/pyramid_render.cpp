@@ -31,20 +31,22 @@ namespace {
 constexpr std::size_t TILE_FLOATS = std::size_t{1} << 17, LEAST_TILE = 2048;
 
 // Edges of tiles: rows that fill whole vectors with all that surrounds them, and of these as many
-// as there is room for.
+// as there is room for. Along kept axes nothing surrounds a tile.
 Window tile_of(const RenderShape& shape, const Window& window) {
-  const std::size_t axes = shape.lattice.size();
+  const std::size_t axes = shape.lattice.size(), halved = axes - shape.kept;
   std::size_t room = std::max(TILE_FLOATS / (shape.levels + shape.outputs), LEAST_TILE);
   // The more axes, the more surrounds a tile, and the more cubic it has to be.
-  for (std::size_t axis = 2; axis < axes; ++axis) room *= 4;
+  for (std::size_t axis = 2; axis < halved; ++axis) room *= 4;
   const std::size_t rows[] = {rounded_up(room, ROW_UNIT), 272, 64, 32};
   Window tile = window;
   for (std::size_t axis = axes; axis-- > 0;) {
-    const std::size_t longest = rows[axes - 1];
-    const std::size_t edge =
-        axis + 1 == axes
-            ? longest - 2 * ROW_EDGE - std::min(2 * shape.residuals, longest / 4)
-            : static_cast<std::size_t>(std::pow(static_cast<double>(room), 1.0 / (axis + 1.0)));
+    const std::size_t longest = rows[halved - 1];
+    std::size_t edge = room;
+    if (axis + 1 == axes)
+      edge = longest - 2 * ROW_EDGE - std::min(2 * shape.residuals, longest / 4);
+    else if (axis >= shape.kept)
+      edge = static_cast<std::size_t>(
+          std::pow(static_cast<double>(room), 1.0 / (static_cast<double>(axis - shape.kept) + 1)));
     tile[axis].count = std::clamp<std::size_t>(edge, 1, window[axis].count);
     room = std::max<std::size_t>(1, room / tile[axis].count);
   }
@@ -66,7 +68,7 @@ void lay_out(RenderTask& task, const float* parameters) {
   task.network = {task.layers.size(), task.layers.data(), parameters};
   parameters += shape.outputs * shape.levels;
   std::size_t sources = shape.outputs;
-  for (std::size_t axis = 1; axis < shape.lattice.size(); ++axis) sources *= 3;
+  for (std::size_t axis = shape.kept + 1; axis < shape.lattice.size(); ++axis) sources *= 3;
   for (std::size_t index = 0; index < shape.residuals; ++index) {
     const float* const bias = parameters + shape.outputs * sources * 3;
     task.convolutions.push_back(
@@ -84,12 +86,12 @@ std::size_t parameter_count(const RenderShape& shape) {
     inputs = units;
   }
   count += shape.outputs * (inputs + 1 + shape.levels);
-  for (std::size_t axis = 0; axis < shape.lattice.size(); ++axis) kernel *= 3;
+  for (std::size_t axis = shape.kept; axis < shape.lattice.size(); ++axis) kernel *= 3;
   return count + shape.residuals * shape.outputs * (kernel + 1);
 }
 
 Window grown(const RenderShape& shape, Window window, std::size_t margin) {
-  for (std::size_t axis = 0; axis < shape.lattice.size(); ++axis) {
+  for (std::size_t axis = shape.kept; axis < shape.lattice.size(); ++axis) {
     const std::size_t stop =
         std::min(shape.lattice[axis], window[axis].first + window[axis].count + margin);
     window[axis].first -= std::min(window[axis].first, margin);

@@ -17,7 +17,7 @@ using Window = std::array<Extent, MAX_AXES>;
 
 struct RenderShape {
   std::vector<std::size_t> lattice;
-  std::size_t outputs, levels, residuals;
+  std::size_t kept, outputs, levels, residuals;
   std::vector<std::size_t> synthesis;
 };
 
@@ -27,7 +27,7 @@ std::vector<const RenderKernel*> render_kernels();
 // Of the networks that a render takes.
 std::size_t parameter_count(const RenderShape& shape);
 
-// A window with so much of the lattice around it.
+// A window with so much of the lattice around it, along axes that are not kept.
 Window grown(const RenderShape& shape, Window window, std::size_t margin);
 
 // What values on a window need of every level, finest first.

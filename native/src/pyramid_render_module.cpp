@@ -43,6 +43,7 @@ void check(const RenderShape& shape) {
   demand(!shape.lattice.empty() && shape.lattice.size() <= MAX_AXES, "lattice: 1 to 4 axes");
   for (const std::size_t size : shape.lattice)
     demand(size > 0 && size <= MOST_AXIS, "lattice: sizes of 1 to 2^31");
+  demand(shape.kept < shape.lattice.size(), "kept: at least one axis has to be halved");
   demand(shape.outputs > 0 && shape.outputs <= MOST_UNITS, "outputs: 1 to 2^16");
   demand(shape.levels > 0 && shape.levels <= 32, "levels: 1 to 32");
   demand(shape.residuals <= MOST_LAYERS, "residuals: 64 at most");
@@ -66,13 +67,14 @@ void demand_shape(const Array& array, std::size_t before, const Window& window, 
 }
 
 void pyramid_values(const std::string& isa, const std::vector<std::size_t>& lattice,
-                    std::size_t outputs, const std::vector<std::size_t>& synthesis,
-                    std::size_t residuals, const Floats& parameters,
+                    std::size_t kept, std::size_t outputs,
+                    const std::vector<std::size_t>& synthesis, std::size_t residuals,
+                    const Floats& parameters,
                     const std::vector<Latents>& latents,
                     const std::vector<std::pair<std::size_t, std::size_t>>& ends, const Out& out,
                     std::size_t threads) {
   const RenderKernel& kernel = kernel_of(isa);
-  const RenderShape shape{lattice, outputs, latents.size(), residuals, synthesis};
+  const RenderShape shape{lattice, kept, outputs, latents.size(), residuals, synthesis};
   check(shape);
   const std::size_t axes = lattice.size(), needed = parameter_count(shape);
   demand(parameters.shape(0) == needed, "parameters: " + std::to_string(needed) +
@@ -104,9 +106,9 @@ void pyramid_values(const std::string& isa, const std::vector<std::size_t>& latt
 
 void add_pyramid_render(nb::module_& module) {
   using namespace nb::literals;
-  module.def("pyramid_values", pyramid_values, "isa"_a, "lattice"_a, "outputs"_a, "synthesis"_a,
-             "residuals"_a, "parameters"_a.noconvert(), "latents"_a.noconvert(), "window"_a,
-             "out"_a.noconvert(), "threads"_a);
+  module.def("pyramid_values", pyramid_values, "isa"_a, "lattice"_a, "kept"_a, "outputs"_a,
+             "synthesis"_a, "residuals"_a, "parameters"_a.noconvert(),
+             "latents"_a.noconvert(), "window"_a, "out"_a.noconvert(), "threads"_a);
 }
 
 }  // namespace inrcodec

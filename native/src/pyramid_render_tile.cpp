@@ -10,7 +10,7 @@ namespace pyramid {
 namespace {
 
 std::size_t grid_size(const RenderShape& shape, std::size_t level, std::size_t axis) {
-  return ((shape.lattice[axis] - 1) >> level) + 1;
+  return axis < shape.kept ? shape.lattice[axis] : ((shape.lattice[axis] - 1) >> level) + 1;
 }
 
 // Calls what(row, place) for every row of a window, with its place on the leading axes.
@@ -49,12 +49,13 @@ void read_latents(const RenderTask& task, std::size_t level, const Window& windo
   });
 }
 
-// Doubles one plane, axis after axis.
+// Doubles one plane, axis after axis but those that are kept.
 void upsample(const RenderTask& task, RenderSpace& space, const float* filter, float* plane,
               Window window, const Window& target, float* to) {
   const std::size_t axes = task.shape.lattice.size(), last = axes - 1;
   std::size_t outer = 1, which = 0;
-  for (std::size_t axis = 0; axis < last; ++axis, which ^= 1) {
+  for (std::size_t axis = 0; axis < task.shape.kept; ++axis) outer *= window[axis].count;
+  for (std::size_t axis = task.shape.kept; axis < last; ++axis, which ^= 1) {
     const Layout in(window, axes);
     const std::size_t inner = in.rows / outer / window[axis].count * in.pitch;
     float* const next = space.between[which].start();
@@ -110,7 +111,7 @@ void convolve(const RenderTask& task, RenderSpace& space, const Convolution& con
     for (std::size_t one = 0; one < near; ++one) {
       auto beside = place;
       std::size_t rest = one;
-      for (std::size_t axis = last; axis-- > 0; rest /= 3) {
+      for (std::size_t axis = last; axis-- > task.shape.kept; rest /= 3) {
         const std::size_t next = place[axis] + rest % 3;
         beside[axis] = next ? next - 1 : 0;
       }
@@ -135,7 +136,7 @@ void fill_windows(const RenderShape& shape, const Window& window, Window* window
   windows[0] = window;
   for (std::size_t level = 1; level < shape.levels; ++level) {
     Window& coarser = windows[level] = windows[level - 1];
-    for (std::size_t axis = 0; axis < shape.lattice.size(); ++axis) {
+    for (std::size_t axis = shape.kept; axis < shape.lattice.size(); ++axis) {
       const auto [first, count] = coarser[axis];
       // Outputs 2 i and 2 i + 1 of a stage need its inputs i - 2 .. i + 1 and i - 1 .. i + 2.
       const std::size_t start = (first + 1) / 2, stop = (first + count) / 2 + 2;
@@ -152,11 +153,12 @@ RenderSpace space_for(const RenderTask& task, const Window& tile) {
   std::vector<Window> largest(shape.levels);
   std::size_t planes[2] = {0, 0}, between = 0;
   for (std::size_t level = 0; level < shape.levels; ++level) {
-    for (std::size_t axis = 0; axis < axes; ++axis)
-      largest[level][axis] = {
-          0, std::min(grid_size(shape, level, axis),
-                      level ? largest[level - 1][axis].count / 2 + 4
-                            : tile[axis].count + 2 * shape.residuals)};
+    for (std::size_t axis = 0; axis < axes; ++axis) {
+      std::size_t most = tile[axis].count;
+      if (axis >= shape.kept)
+        most = level ? largest[level - 1][axis].count / 2 + 4 : most + 2 * shape.residuals;
+      largest[level][axis] = {0, std::min(grid_size(shape, level, axis), most)};
+    }
     std::size_t& room = planes[level & 1];
     room = std::max(room, (shape.levels - level) * Layout(largest[level], axes).plane);
     if (!level) continue;

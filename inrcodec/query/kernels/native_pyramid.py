@@ -28,7 +28,7 @@ def synthesise(field: Field, window: Window) -> Floats:
     if isa is None or native is None:
         return pyramid.synthesise(field, window)
     spec, latents = pyramid.spec_and_latents(field)
-    reach = pyramid.grown(window, spec.residuals, spec.lattice)
+    reach = pyramid.grown(spec, window, spec.residuals)
     levels = [
         np.ascontiguousarray(latents.read(level, bounds), np.int32)
         for level, bounds in enumerate(pyramid.latent_windows(spec, reach))
@@ -41,6 +41,7 @@ def synthesise(field: Field, window: Window) -> Floats:
         native.pyramid_values(
             isa,
             spec.lattice,
+            spec.kept,
             spec.outputs,
             spec.synthesis,
             spec.residuals,

@@ -8,7 +8,6 @@ order of additions is the library's.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,12 +30,12 @@ def synthesise(field: Field, window: Window) -> Floats:
     through.
     """
     spec = _spec(field)
-    reach = grown(window, spec.residuals, spec.lattice)
+    reach = grown(spec, window, spec.residuals)
     # Weights of a damaged file may overflow: values are clamped in the end, whatever they are.
     with np.errstate(over="ignore", invalid="ignore"):
         values = _network(field, _features(field, reach))
         for index in range(spec.residuals):
-            inner = grown(window, spec.residuals - 1 - index, spec.lattice)
+            inner = grown(spec, window, spec.residuals - 1 - index)
             values = _residual(field, index, values, reach, inner)
             reach = inner
     return values
@@ -47,12 +46,11 @@ def latent_windows(spec: PyramidSpec, window: Window) -> list[list[tuple[int, in
     windows = [list(window)]
     for level in range(1, spec.levels):
         # Outputs 2i and 2i + 1 of a stage need its inputs i - 2 .. i + 1 and i - 1 .. i + 2.
-        windows.append(
-            [
-                (max(0, (start + 1) // 2 - 2), min(size, stop // 2 + 2))
-                for (start, stop), size in zip(windows[-1], spec.grid(level), strict=True)
-            ]
-        )
+        halved = [
+            (max(0, (start + 1) // 2 - 2), min(size, stop // 2 + 2))
+            for (start, stop), size in zip(windows[-1], spec.grid(level), strict=True)
+        ]
+        windows.append([*window[: spec.kept], *halved[spec.kept :]])
     return windows
 
 
@@ -69,12 +67,13 @@ def _spec(field: Field) -> PyramidSpec:
     return spec_and_latents(field)[0]
 
 
-def grown(window: Window, margin: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """A window with so much of the lattice around it."""
-    return [
+def grown(spec: PyramidSpec, window: Window, margin: int) -> list[tuple[int, int]]:
+    """A window with so much of the lattice around it; along kept axes, nothing."""
+    around = [
         (max(0, start - margin), min(size, stop + margin))
-        for (start, stop), size in zip(window, sizes, strict=True)
+        for (start, stop), size in zip(window, spec.lattice, strict=True)
     ]
+    return [*window[: spec.kept], *around[spec.kept :]]
 
 
 # Upsampling
@@ -94,7 +93,7 @@ def _features(field: Field, window: Window) -> Floats:
             step = max(1, CHUNK // 4 // finer[0].size)
             for first in range(0, len(planes), step):
                 part = planes[first : first + step]
-                for axis in range(spec.inputs):
+                for axis in range(spec.kept, spec.inputs):
                     part = _doubled(part, axis + 1, taps, source[axis], bounds[axis])
                 finer[first + 1 : first + step + 1] = part
         planes = finer
@@ -171,12 +170,13 @@ def _residual(field: Field, index: int, values: Floats, source: Window, target: 
     last = index == spec.residuals - 1
     # A source that ends where the target does ends at the edge of the lattice, which repeats.
     width = [
-        (int(low == start), int(high == stop))
-        for (start, stop), (low, high) in zip(source, target, strict=True)
+        (int(low == start), int(high == stop)) if axis >= spec.kept else (0, 0)
+        for axis, ((start, stop), (low, high)) in enumerate(zip(source, target, strict=True))
     ]
     padded = np.pad(values, [(0, 0), *width], mode="edge") if np.any(width) else values
     out = values[(slice(None), *inside(target, source))].copy()
-    offsets = list(enumerate(itertools.product(range(3), repeat=spec.inputs)))
+    near = [range(3 if axis >= spec.kept else 1) for axis in range(spec.inputs)]
+    offsets = list(enumerate(itertools.product(*near)))
     step = max(1, CHUNK // 4 * out.shape[1] // out.size)
     for start in range(0, out.shape[1], step):
         part = out[:, start : start + step]
