@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inrcodec.bitstream.container import Section, pack, pack_section, unpack
-from inrcodec.bitstream.describe import describe
+from inrcodec.bitstream.describe import describe, read_metadata
 from inrcodec.bitstream.header import Header, Track, described_bytes
 from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
 from inrcodec.bitstream.partial import unpack_partial
@@ -19,7 +19,7 @@ from inrcodec.coding.tracks import pack_track, unpack_track
 from inrcodec.coding.weights import unpack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
 from inrcodec.files.arrays import check_signal, from_array
-from inrcodec.files.sources import Source, read_bytes
+from inrcodec.files.sources import USUALLY_KEPT, Source, read_bytes
 from inrcodec.fitting.presets import Settings
 from inrcodec.query.quality import psnr
 from inrcodec.query.view import Layer, SignalView
@@ -67,19 +67,22 @@ def encode(
     source: Source | Signal | Any,
     *,
     axes: Sequence[str | Axis] | None = None,
-    keep: Collection[str] = ("icc",),
+    variable: str | None = None,
+    keep: Collection[str] = USUALLY_KEPT,
     **settings: Any,
 ) -> bytes:
     """The `.inrc` file of a signal.
 
-    `source` is an array, a Signal, or a picture file as a path, bytes or a file object. An array
-    `[height, width]` or `[height, width, 1..4]` is a picture; one of another shape, or with `axes`
-    (names, such as `"zyx"`, or whole descriptions), is a volume, series or whatever it is, of 1 to
-    4 axes and, in one dimension more, channels. `keep` names the metadata to keep of a picture
-    file. All other arguments are those of `inrcodec.fitting.presets.Settings`. Raises
-    InrcodecError. To get the best so far after a Ctrl-C, use `encode_signal`.
+    `source` is an array, a Signal, or a file as a path, bytes or a file object: a picture, `.npy`,
+    `.npz`, NIfTI, netCDF, HDF5 or zarr. An array `[height, width]` or `[height, width, 1..4]` is a
+    picture; one of another shape, or with `axes` (names, such as `"zyx"`, or whole descriptions),
+    is a volume, series or whatever it is, of 1 to 4 axes and, in one dimension more, channels.
+    `variable` says which array of a file is meant, `keep` names the metadata to keep: those of
+    `inrcodec.files.signals.read_signal`. All other arguments are those of
+    `inrcodec.fitting.presets.Settings`. Raises InrcodecError. To get the best so far after a
+    Ctrl-C, use `encode_signal`.
     """
-    encoded = encode_signal(as_signal(source, keep, axes), Settings(**settings))
+    encoded = encode_signal(as_signal(source, keep, axes, variable), Settings(**settings))
     if encoded.interrupted:
         raise KeyboardInterrupt
     return encoded.data
@@ -235,21 +238,27 @@ def open(
 
 def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """What a `.inrc` file holds, section by section, without decoding it."""
-    return describe(read_bytes(source), limits)
+    from inrcodec.files.labels import described_labels
+
+    data = read_bytes(source)
+    return describe(data, limits) | described_labels(read_metadata(data, limits))
 
 
 def as_signal(
     source: Source | Signal | Any,
-    keep: Collection[str] = ("icc",),
+    keep: Collection[str] = USUALLY_KEPT,
     axes: Sequence[str | Axis] | None = None,
+    variable: str | None = None,
 ) -> Signal:
     """Anything `encode` accepts, as a Signal."""
     if isinstance(source, Signal):
         return source
     if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
-        from inrcodec.files.images import read_image
+        from inrcodec.files.signals import read_signal
 
-        return read_image(source, keep=keep)
+        return read_signal(source, keep=keep, axes=axes, variable=variable)
+    if variable is not None:
+        raise UsageError(f"variable {variable!r}: an array has none to choose from; leave it out")
     return from_array(source, axes)
 
 

@@ -50,7 +50,9 @@ class TruncatedError(CorruptError):
 
 
 class UnsupportedError(InrcodecError):
-    """A newer major version, or a critical section or feature this version does not know."""
+    """A newer major version, or a critical section or feature this version does not know; an array
+    format whose package is not installed.
+    """
 
     exit_code = ExitCode.UNSUPPORTED
 

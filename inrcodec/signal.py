@@ -72,6 +72,17 @@ def array_channels(count: int) -> tuple[str, ...]:
     return tuple(f"value{index}" for index in range(count))
 
 
+def is_picture(info: SignalInfo) -> bool:
+    """Whether the channels of a signal are colours, not values of an array."""
+    return info.channels[:1] in COLOUR_CHANNELS.values() or info.channels[:3] == COLOUR_CHANNELS[3]
+
+
+def plain_samples(signal: Signal) -> NDArray[np.generic]:
+    """Samples as an array has them: without a dimension for its only channel."""
+    single = len(signal.info.channels) == 1 and not is_picture(signal.info)
+    return signal.samples[..., 0] if single else signal.samples
+
+
 def full_range(dtype: str) -> tuple[float, float]:
     """The range an integer dtype can hold; 0..1 for floating point."""
     if dtype.startswith("uint"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from inrcodec.bitstream.container import Section, unpack
@@ -22,11 +24,7 @@ def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """
     header, sections = unpack(data, limits)
     coded = sum(len(section.payload) for section in sections)
-    metadata: dict[str, int] = {}
-    for section in sections:
-        if section.type == SectionType.METADATA:
-            entries = unpack_metadata(section.payload, limits)
-            metadata = {name: len(value) for name, value in entries.items()}
+    metadata = {name: len(value) for name, value in _metadata(sections, limits).items()}
     positions = header.tracks[0].info.positions
     return {
         "format": f"{data[len(MAGIC)]}.{data[len(MAGIC) + 1]}",
@@ -40,6 +38,18 @@ def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     }
 
 
+def read_metadata(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
+    """The metadata of a file, by name."""
+    return _metadata(unpack(data, limits)[1], limits)
+
+
+def _metadata(sections: Sequence[Section], limits: Limits) -> dict[str, bytes]:
+    for section in sections:
+        if section.type == SectionType.METADATA:
+            return unpack_metadata(section.payload, limits)
+    return {}
+
+
 def _section(section: Section) -> dict[str, Any]:
     found = {"type": section.name, "track": section.track, "bytes": len(section.payload)}
     if section.place is None:
@@ -51,6 +61,7 @@ def _track(track: Track) -> dict[str, Any]:
     info, spec = track.info, track.spec
     told: dict[str, Any] = {
         "lattice": {axis.name: axis.size for axis in info.axes},
+        "axes": [asdict(axis) for axis in info.axes],
         "channels": list(info.channels),
         "dtype": info.dtype,
         "range": list(info.value_range),

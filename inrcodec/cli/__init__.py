@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 
 from inrcodec import __version__
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
+from inrcodec.cli import values
 from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
@@ -24,8 +24,6 @@ BROKEN_PIPE, TERMINATED = 141, 143
 EXIT_CODES = "exit codes: " + ", ".join(
     f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode
 )
-
-_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,7 +161,8 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line: what its words are and which command they run."""
     top = _Parser(
         prog="inrcodec",
-        description="Turn pictures into small neural fields and ask them back at any resolution.",
+        description="Turn pictures and arrays into small neural fields and ask them back at any"
+        " resolution.",
         epilog=EXIT_CODES,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="say what is installed")
@@ -176,15 +175,16 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--debug", action="store_true", help="show where in the code it failed")
         return made
 
-    _encode_words(command("encode", _encode, "Fit fields to pictures and write .inrc files"))
-    _decode_words(command("decode", _decode, "Compute pictures from .inrc files, at any size"))
+    _encode_words(command("encode", _encode, "Fit fields to pictures and arrays: .inrc files"))
+    _decode_words(command("decode", _decode, "Compute what .inrc files hold, at any size"))
     about = "Say what .inrc files hold, without decoding them"
     info = command("info", _info, about)
     info.add_argument("inputs", nargs="+", metavar="IN", help="a .inrc file; - is standard input")
     info.add_argument("--version", action=_Version, nargs=0, help="say what is installed")
-    compare = command("compare", _compare, "Measure how far two pictures are apart")
-    compare.add_argument("reference", metavar="A", help="a picture or a .inrc file")
-    compare.add_argument("other", metavar="B", help="a picture or a .inrc file of the same size")
+    compare = command("compare", _compare, "Measure how far two pictures or arrays are apart")
+    compare.add_argument("reference", metavar="A", help="a picture, array or .inrc file")
+    compare.add_argument("other", metavar="B", help="a picture, array or .inrc file of its size")
+    _array_words(compare)
     return top
 
 
@@ -213,7 +213,7 @@ def _encode_words(words: _Command) -> None:
         " the size)",
     )
     add("--bpp", type=float, metavar="X", help="bits per pixel of the whole file, at most")
-    add("--target-size", type=_count, metavar="N", help="bytes of the file, at most; 12k, 1.5M")
+    add("--target-size", type=values.count, metavar="N", help="bytes, at most; 12k, 1.5M")
     add("--psnr", type=float, metavar="DB", help="PSNR in dB, within 0.05")
     add("--lossless", action="store_true", help="refused: no field can do it yet")
     add = words.add_argument
@@ -225,9 +225,11 @@ def _encode_words(words: _Command) -> None:
     add("--max-time", type=float, metavar="S", help="seconds that the fit of a picture may take")
     add("--seed", type=int, metavar="N", help="of the random numbers (0)")
     add("--device", choices=("auto", "cpu", "cuda"), help="where to fit (auto)")
-    add("-j", "--threads", type=_positive, metavar="N", help="threads of the CPU to use")
+    add("-j", "--threads", type=values.positive, metavar="N", help="threads of the CPU to use")
     kept = ("icc", "all", "none")
-    add("--metadata", choices=kept, default="icc", help="what to keep of a picture's (icc)")
+    about = "what to keep: a picture's colour profile and an array's labels (icc), or more"
+    add("--metadata", choices=kept, default="icc", help=about)
+    _array_words(words)
     add = words.add_argument_group("for experiments").add_argument
     kinds = ", ".join((*KINDS, AUTO))
     about = f"kind of field: {kinds} ({KINDS[0]}; siren where --net is one of sines)"
@@ -245,56 +247,31 @@ def _encode_words(words: _Command) -> None:
     add("--lambda", type=float, dest="rate_weight", metavar="L", help=about)
 
 
+def _array_words(words: _Command) -> None:
+    """What array files do not say of themselves: names are those of `read_signal`'s arguments."""
+    add = words.add_argument_group("arrays").add_argument
+    add("--variable", metavar="NAME", help="which one, of a file with several")
+    about = "names of the axes, as in z,y,x; one dimension more is that of the channels"
+    add("--axes", type=values.names, metavar="NAMES", help=about)
+    about = "IN is raw samples of this shape, as in 64,64,64"
+    add("--shape", type=values.shape, metavar="N,...", help=about)
+    add("--dtype", metavar="TYPE", help="and of this type, as in uint16 or >i2")
+
+
 def _decode_words(words: _Command) -> None:
-    _files(words, "a picture or .npy file, as its suffix says")
+    _files(words, "a picture, .npy, .npz, .nii, .nii.gz, .nc, .zarr or .raw, as its suffix says")
     size = words.add_mutually_exclusive_group()
     size.add_argument("--scale", type=float, metavar="S", help="times the native size")
-    size.add_argument("--size", type=_size, metavar="WxH", help="pixels across x pixels down")
+    size.add_argument("--size", type=values.size, metavar="WxH", help="or z=32,y=64 of an array")
     add = words.add_argument
-    add("--crop", type=_crop, metavar="X,Y,W,H", help="compute only this part of the result")
-    about = "compute only these points: a .npy array [points, 2] of row, column; 0 is the first"
-    add("--at", metavar="POINTS.npy", help=f"{about} pixel's centre; the result is .npy, float32")
+    add("--crop", type=values.crop, metavar="X,Y,W,H", help="only this part, or z=0:10,y=5:20")
+    about = "compute only these points: a .npy array [points, axes], of a picture row, column; 0 is"
+    add("--at", metavar="POINTS.npy", help=f"{about} the first sample; the result is .npy, float32")
     about = "take what is left of a truncated or damaged file, at a lower quality"
     add("--partial", action="store_true", help=about)
-    about = "png, jpeg, npy, ... where no suffix says it (png)"
+    about = "png, jpeg, npy, nc, ... where no suffix says it (png; npy of arrays)"
     add("--format", metavar="NAME", help=about)
     about = f"most samples to compute, as in 500M ({DEFAULT_LIMITS.samples / 1e6:.0f}M)"
-    add("--max-samples", type=_count, metavar="N", help=about)
+    add("--max-samples", type=values.count, metavar="N", help=about)
     about = f"most multiply-accumulates, as in 100T ({DEFAULT_LIMITS.macs / 1e12:.0f}T)"
-    add("--max-macs", type=_count, metavar="N", help=about)
-
-
-def _count(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,18})(?:\.(\d{1,18}))?([kmgt]?)", text.lower(), re.ASCII)
-    if found:
-        whole, part, suffix = found[1], found[2] or "", found[3]
-        count, rest = divmod(int(whole + part) * _SUFFIX[suffix], int(10 ** len(part)))
-        if count and not rest:
-            return count
-    raise argparse.ArgumentTypeError(f"{text!r} is no count; give one as in 4711, 12k or 1.5M")
-
-
-def _positive(text: str) -> int:
-    if re.fullmatch(r"0*[1-9]\d{0,3}", text, re.ASCII):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 9999")
-
-
-def _numbers(pattern: str, text: str, example: str) -> tuple[int, ...]:
-    found = re.fullmatch(pattern, text, re.ASCII)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {example}")
-    return tuple(int(part) for part in found.groups())
-
-
-def _size(text: str) -> tuple[int, ...]:
-    width, height = _numbers(r"(\d{1,10})x(\d{1,10})", text, "WxH, as in 1920x1080")
-    return height, width
-
-
-def _crop(text: str) -> tuple[tuple[int, int], ...]:
-    number = r"(\d{1,10})"
-    x, y, width, height = _numbers(",".join([number] * 4), text, "X,Y,W,H, as in 0,0,64,64")
-    if not width or not height:
-        raise argparse.ArgumentTypeError(f"{text!r} is empty; give W and H of at least 1")
-    return (y, y + height), (x, x + width)
+    add("--max-macs", type=values.count, metavar="N", help=about)

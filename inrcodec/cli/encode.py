@@ -1,10 +1,11 @@
-"""Joins the words of `inrcodec encode` with pictures read, fields fitted and files written."""
+"""Joins the words of `inrcodec encode` with signals read, fields fitted and files written."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from inrcodec.bitstream.wire import EXTENSION
 from inrcodec.cli.jobs import Job, Plan, check_targets, open_target, plan, run_jobs, source_of
 from inrcodec.cli.progress import watched
 from inrcodec.cli.streams import STDIO, as_json, put, say
+from inrcodec.cli.values import array_words
 from inrcodec.codec import Encoded, encode_signal
-from inrcodec.errors import ExitCode, LimitError, UsageError
-from inrcodec.files.images import read_image
+from inrcodec.errors import ExitCode, UsageError
 from inrcodec.files.pillow_image import METADATA
+from inrcodec.files.signals import check_readable, read_signal
+from inrcodec.files.sources import KEPT, USUALLY_KEPT
 from inrcodec.fitting.presets import Settings
 
-KEEP = {"icc": ("icc",), "all": METADATA, "none": ()}
+KEEP = {"icc": USUALLY_KEPT, "all": (*METADATA, *KEPT), "none": ()}
 
 _NO_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory")
 
@@ -32,7 +35,8 @@ def encode(args: argparse.Namespace) -> ExitCode:
     names = (field.name for field in fields(Settings))
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     settings = Settings(**given)
-    todo = plan(args.inputs, args.output, EXTENSION, _check_picture)
+    check = partial(check_readable, shape=args.shape, dtype=args.dtype)
+    todo = plan(args.inputs, args.output, lambda _: EXTENSION, check)
     for job in todo.jobs:
         _check_suffix(job.target)
     check_targets(todo.jobs, args.force)
@@ -49,7 +53,8 @@ def _run(args: argparse.Namespace, settings: Settings, todo: Plan) -> ExitCode:
     device = chosen_device(settings.device)
 
     def work(job: Job) -> ExitCode:
-        signal = read_image(source_of(job.source), keep=KEEP[args.metadata])
+        how = array_words(args)
+        signal = read_signal(source_of(job.source), keep=KEEP[args.metadata], **how)
         try:
             with watched(job.source, args.quiet) as watch:
                 encoded = encode_signal(signal, settings, watch)
@@ -66,15 +71,6 @@ def _run(args: argparse.Namespace, settings: Settings, todo: Plan) -> ExitCode:
         return ExitCode.INTERRUPTED if interrupted else ExitCode.OK
 
     return run_jobs(todo, work, args.debug)
-
-
-def _check_picture(path: str) -> None:
-    """Raise InputError for what is no picture, from the file's start."""
-    try:
-        read_image(path, keep=(), max_pixels=0)
-    except LimitError:
-        # It has pixels, so it is a picture.
-        return
 
 
 def _check_suffix(target: str) -> None:

@@ -6,18 +6,23 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inrcodec.bitstream.describe import describe
+from inrcodec.bitstream.describe import describe, read_metadata
 from inrcodec.cli.jobs import Job, Plan, run_jobs, source_of
 from inrcodec.cli.streams import as_json, put
 from inrcodec.errors import ExitCode
+from inrcodec.files.labels import described_labels
 from inrcodec.files.sources import read_bytes
+
+MAX_SHOWN = 200
+"""Characters of one label that are shown."""
 
 
 def info(args: argparse.Namespace) -> ExitCode:
     """Describe file after file; nothing is decoded and nothing heavy is loaded."""
 
     def work(job: Job) -> ExitCode:
-        found = describe(read_bytes(source_of(job.source)))
+        data = read_bytes(source_of(job.source))
+        found = describe(data) | described_labels(read_metadata(data))
         if args.json:
             put(as_json({"input": job.source, **found}))
         else:
@@ -38,6 +43,9 @@ def _table(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         low, high = track["range"]
         channels = "/".join(track["channels"])
         yield f"track {index}", f"{lattice}, {channels}, {track['dtype']} {low:g}..{high:g}"
+        for axis in track["axes"]:
+            if (axis["spacing"], axis["origin"], axis["unit"]) != (1.0, 0.0, ""):
+                yield "", _geometry(axis)
         yield "", f"{track['kind']} {track['net']}" + _more(track)
         work = f"{track['macs_per_sample']:,} multiply-accumulates per sample"
         yield "", f"{track['parameters']:,} parameters, {work}"
@@ -48,6 +56,37 @@ def _table(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if found["metadata"]:
         entries = (f"{name} ({size:,} bytes)" for name, size in found["metadata"].items())
         yield "metadata", ", ".join(entries)
+    labels = found.get("labels", {})
+    if "name" in labels:
+        yield "variable", labels["name"]
+    for name, value in labels.get("attributes", {}).items():
+        yield "", f"{name}: {_value(value)}"
+    for axis, coordinate in labels.get("coordinates", {}).items():
+        values = coordinate.get("values")
+        told = "" if values is None else f", {_value(values)}"
+        yield (
+            f"{axis}",
+            f"{coordinate['dtype']}{told}"
+            + "".join(
+                f", {name}: {_value(value)}"
+                for name, value in coordinate.get("attributes", {}).items()
+            ),
+        )
+    for name, value in labels.get("dataset", {}).items():
+        yield "data set", f"{name}: {_value(value)}"
+
+
+def _geometry(axis: Mapping[str, Any]) -> str:
+    unit = f" {axis['unit']}" if axis["unit"] else ""
+    return f"{axis['name']}: from {axis['origin']:g} by {axis['spacing']:g}{unit}"
+
+
+def _value(value: Any) -> str:
+    """What a label says, without its type."""
+    if isinstance(value, Mapping) and value.keys() == {"dtype", "value"}:
+        value = value["value"]
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _more(track: dict[str, Any]) -> str:

@@ -11,8 +11,11 @@ from typing import BinaryIO
 
 from inrcodec.cli.streams import STDIO, check_stdout, say, stdin, stdout
 from inrcodec.errors import ExitCode, InputError, InrcodecError, OutputError, UsageError
-from inrcodec.files.output import check_output, write_atomically
-from inrcodec.files.sources import Source
+from inrcodec.files.output import check_output, check_store, write_atomically, write_store
+from inrcodec.files.sources import Source, is_zarr, suffix_of
+
+ZARR = ".zarr"
+"""The suffix of outputs that are folders."""
 
 Check = Callable[[str], object]
 
@@ -37,15 +40,16 @@ class Plan:
     skipped: tuple[InrcodecError, ...] = ()
 
 
-def plan(inputs: Sequence[str], output: str, suffix: str, check: Check) -> Plan:
+def plan(inputs: Sequence[str], output: str, suffix: Callable[[str], str], check: Check) -> Plan:
     """Which input becomes which output.
 
-    One file becomes `output`, or a file with its name and `suffix` in the folder `output`. Several,
-    and all files below folders, become files in `output`, in the same tree; those of a folder that
-    `check` raises InputError for are left out, as are hidden ones. Raises InrcodecError.
+    One file becomes `output`, or a file with its name and its `suffix` in the folder `output`.
+    Several, and all files below folders, become files in `output`, in the same tree; those of a
+    folder that `check` raises InputError for are left out, as are hidden ones. A zarr store counts
+    as a file, and so does what is to become one. Raises InrcodecError.
     """
-    into_folder = Path(output).is_dir()
-    several = len(inputs) > 1 or Path(inputs[0]).is_dir()
+    into_folder = Path(output).is_dir() and suffix_of(output) != ZARR
+    several = len(inputs) > 1 or _is_folder(inputs[0])
     if not several and not into_folder:
         return Plan((Job(inputs[0], output),))
     if STDIO in inputs:
@@ -55,7 +59,8 @@ def plan(inputs: Sequence[str], output: str, suffix: str, check: Check) -> Plan:
     jobs: dict[str, Job] = {}
     skipped: list[InrcodecError] = []
     for source, name in _named(inputs, skipped, check):
-        target = str(Path(output, name).with_suffix(suffix))
+        stem = name.name[: len(name.name) - len(suffix_of(name.name))]
+        target = str(Path(output, name).with_name(stem + suffix(source)))
         if target in jobs:
             rivals = f"{jobs[target].source} and {source}"
             raise UsageError(f"{rivals}: would both become {target}; use two folders")
@@ -72,15 +77,17 @@ def _named(
         skipped.append(InputError(f"{error.filename}: {error.strerror}"))
 
     for given in inputs:
-        if not Path(given).is_dir():
+        if not _is_folder(given):
             yield given, Path(Path(given).name)
             continue
         for folder, folders, names in os.walk(given, onerror=unreadable):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
+            shown = sorted(name for name in folders if not name.startswith("."))
+            stores = [name for name in shown if is_zarr(Path(folder, name))]
+            folders[:] = [name for name in shown if name not in stores]
+            for name in sorted([*names, *stores]):
                 path = Path(folder, name)
                 # What is no file, a pipe for instance, might block whoever opens it.
-                if name.startswith(".") or not path.is_file():
+                if name.startswith(".") or not (path.is_file() or name in stores):
                     continue
                 try:
                     check(str(path))
@@ -88,6 +95,10 @@ def _named(
                     skipped.append(error)
                 else:
                     yield str(path), path.relative_to(given)
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).is_dir() and not is_zarr(path)
 
 
 def check_targets(jobs: Sequence[Job], overwrite: bool) -> None:
@@ -103,7 +114,8 @@ def check_targets(jobs: Sequence[Job], overwrite: bool) -> None:
             path = Path(job.target)
             while not path.parent.exists():
                 path = path.parent
-        check_output(path, overwrite, inputs=inputs)
+        check = check_store if suffix_of(str(path)) == ZARR else check_output
+        check(path, overwrite, inputs=inputs)
 
 
 def run_jobs(todo: Plan, work: Callable[[Job], ExitCode], debug: bool) -> ExitCode:
@@ -153,11 +165,24 @@ def open_target(job: Job, overwrite: bool) -> Iterator[BinaryIO]:
         with stdout() as file:
             yield file
         return
-    if job.in_tree:
-        folder = Path(job.target).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: {error.strerror}; write elsewhere") from error
+    _make_folder(job)
     with write_atomically(job.target, overwrite) as file:
         yield file
+
+
+@contextmanager
+def open_store(job: Job, overwrite: bool) -> Iterator[Path]:
+    """An empty folder that appears at the job's target when all of it is written."""
+    _make_folder(job)
+    with write_store(job.target, overwrite) as folder:
+        yield folder
+
+
+def _make_folder(job: Job) -> None:
+    if not job.in_tree:
+        return
+    folder = Path(job.target).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; write elsewhere") from error

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream.header import check_describable
-from inrcodec.errors import InputError, UsageError
+from inrcodec.bitstream.wire import DEFAULT_LIMITS
+from inrcodec.errors import InputError, InrcodecError, LimitError, UsageError
 from inrcodec.signal import (
     ALPHA,
     COLOUR_CHANNELS,
@@ -31,6 +33,9 @@ PICTURE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64")
 
+NARROWED = {"int64": "int32", "uint64": "uint32", "bool": "uint8"}
+"""Sample types that become others where those hold every sample."""
+
 
 def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
     """A signal from an array: a picture, or with `axes` or of another shape an array.
@@ -39,8 +44,9 @@ def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
     picture: grey, grey + alpha, RGB, RGB + alpha. Everything else is an array of 1 to 4 axes, by
     default `z y x` of three; `axes` gives their names or their whole descriptions, and one
     dimension more is that of the channels. Arrays may be of (u)int8, 16 or 32 or floats of 16, 32
-    or 64 bits, in any byte order; the value range is that of their samples. Raises UsageError, or
-    InputError for NaN or infinity.
+    or 64 bits, in any byte order; (u)int64 and bool become (u)int32 and uint8 where those hold
+    every sample. The value range is that of the samples. Raises UsageError, or InputError for NaN
+    or infinity.
     """
     try:
         samples = np.asarray(array)
@@ -48,12 +54,47 @@ def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
         raise UsageError(f"array: {error}") from error
     if samples.size == 0:
         raise UsageError(f"array: shape {list(samples.shape)} has no samples")
-    dtype = samples.dtype.newbyteorder("=").name
+    picture = axes is None and _is_picture(samples.shape, _type_name(samples))
+    samples = _narrowed(samples)
+    dtype = _type_name(samples)
     if dtype not in TYPES:
         raise UsageError(f"array: dtype {samples.dtype}; one of {', '.join(TYPES)} is needed")
-    if axes is None and _is_picture(samples.shape, dtype):
+    if picture:
         return _picture(samples if samples.ndim == 3 else samples[..., None], dtype)
     return _array(samples, dtype, axes)
+
+
+def from_file(
+    array: Any, axes: Sequence[str | Axis] | None, metadata: Mapping[str, bytes], name: str
+) -> Signal:
+    """As `from_array`, of what a file holds, with its metadata; `name` begins all errors."""
+    try:
+        signal = from_array(array, axes)
+    except InrcodecError as error:
+        error.args = (f"{name}: {str(error).removeprefix('array: ')}",)
+        raise
+    if (size := sum(map(len, metadata.values()))) > DEFAULT_LIMITS.metadata_bytes:
+        what = f"{name}: bytes of metadata (--metadata none keeps none)"
+        raise LimitError(what, size, DEFAULT_LIMITS.metadata_bytes)
+    return replace(signal, metadata=metadata)
+
+
+def _type_name(samples: NDArray[Any]) -> str:
+    return samples.dtype.newbyteorder("=").name
+
+
+def _narrowed(samples: NDArray[Any]) -> NDArray[Any]:
+    narrow = NARROWED.get(_type_name(samples))
+    if narrow is None:
+        return samples
+    least, most = int(samples.min()), int(samples.max())
+    low, high = full_range(narrow)
+    if not low <= least <= most <= high:
+        raise UsageError(
+            f"array: {samples.dtype} samples from {least} to {most} do not fit {narrow}; scale "
+            "them, or convert them to float64"
+        )
+    return samples.astype(narrow)
 
 
 def _is_picture(shape: tuple[int, ...], dtype: str) -> bool:

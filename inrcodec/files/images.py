@@ -8,8 +8,6 @@ import logging
 import math
 import os
 import re
-import threading
-import warnings
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from inrcodec.errors import InputError, InrcodecError, LimitError, UsageError
+from inrcodec.files.foreign import line_of, quiet
 from inrcodec.files.pillow_image import (
     METADATA,
     MODES,
@@ -28,7 +27,15 @@ from inrcodec.files.pillow_image import (
     turn_upright,
 )
 from inrcodec.files.sources import Source, read_bytes, source_name
-from inrcodec.signal import ALPHA, COLOUR_CHANNELS, Axis, Signal, SignalInfo, full_range
+from inrcodec.signal import (
+    ALPHA,
+    COLOUR_CHANNELS,
+    Axis,
+    Signal,
+    SignalInfo,
+    full_range,
+    plain_samples,
+)
 
 StrPath = str | os.PathLike[str]
 
@@ -64,9 +71,6 @@ SUFFIXES = {f".{name}": name for name in FORMATS} | {".jpg": "jpeg", ".tif": "ti
 
 _WIDER = {"L": "RGB", "LA": "RGBA"}
 
-# Warning filters belong to the whole process: two threads that change them at once leave a mess.
-_filters = threading.RLock()
-
 
 def read_image(
     source: Source,
@@ -90,7 +94,7 @@ def read_image(
     data = read_bytes(source)
     if not data:
         raise InputError(f"{name}: is empty; make or fetch it again")
-    with _as_input_errors(name), _quiet(), Image.open(io.BytesIO(data)) as image:
+    with _as_input_errors(name), quiet(), Image.open(io.BytesIO(data)) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise LimitError(f"{name}: pixels", width * height, max_pixels)
@@ -151,7 +155,7 @@ def write_image(signal: Signal, target: BinaryIO, format: str) -> None:  # noqa:
     pixels = np.ascontiguousarray(signal.samples, dtype=little).tobytes()
     buffer = _Named(format)
     try:
-        with _quiet():
+        with quiet():
             image: Image.Image = Image.frombytes(own, (width, height), pixels)
             if mode != own:
                 image = image.convert(mode)
@@ -163,7 +167,7 @@ def write_image(signal: Signal, target: BinaryIO, format: str) -> None:  # noqa:
         raise
     except Exception as error:
         what = f"a picture of {width} x {height} pixels cannot be written as {format}"
-        raise UsageError(f"{what} ({_line(error)}); choose another format") from error
+        raise UsageError(f"{what} ({line_of(error)}); choose another format") from error
     _write_all(target, buffer.getbuffer())
 
 
@@ -185,7 +189,7 @@ def write_array(signal: Signal, target: BinaryIO) -> None:
         def write(self, data: bytes) -> None:
             _write_all(target, memoryview(data))
 
-    np.save(Writer(), signal.samples, allow_pickle=False)
+    np.save(Writer(), plain_samples(signal), allow_pickle=False)
 
 
 def _write_all(target: BinaryIO, data: memoryview) -> None:
@@ -193,18 +197,6 @@ def _write_all(target: BinaryIO, data: memoryview) -> None:
     while data:
         # Writers that are no real files often return nothing and have taken all.
         data = data[target.write(data) or len(data) :]
-
-
-def _line(error: Exception) -> str:
-    """What an exception says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextlib.contextmanager
@@ -220,12 +212,12 @@ def _as_input_errors(name: str) -> Iterator[None]:
         raise LimitError(what, asked, 2 * (Image.MAX_IMAGE_PIXELS or 0)) from None
     except UnidentifiedImageError:
         raise InputError(
-            f"{name}: not a picture of a known format, or its start is damaged; "
-            f"give PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM or another format Pillow reads"
+            f"{name}: not a picture or array of a known format, or its start is damaged; give PNG, "
+            f"JPEG, WebP, AVIF, TIFF, BMP, PPM or what else Pillow reads, .npy, NIfTI, netCDF, zarr"
         ) from None
     except Exception as error:
         # Pillow's readers answer damage with almost any class of exception.
-        reason = f"damaged, cut short or of an unsupported kind ({_line(error)})"
+        reason = f"damaged, cut short or of an unsupported kind ({line_of(error)})"
         raise InputError(f"{name}: {reason}; make or fetch it again") from error
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from inrcodec.errors import OutputError, OutputExistsError, UsageError
+from inrcodec.files.sources import is_zarr
 
 StrPath = str | os.PathLike[str]
 
@@ -59,6 +60,52 @@ def check_output(path: StrPath, overwrite: bool, *, inputs: Iterable[StrPath] = 
             raise OutputError(f"{path}: the folder {folder} {what}; create it or write elsewhere")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"{path}: {_REASONS[errno.EACCES]}")
+
+
+def check_store(path: StrPath, overwrite: bool, *, inputs: Iterable[StrPath] = ()) -> None:
+    """As `check_output`, of a zarr store: a folder, replaced only where it is one already."""
+    with _as_output_errors(path):
+        state = _state(path)
+        if state is None:
+            check_output(path, overwrite, inputs=inputs)
+            return
+        if not stat.S_ISDIR(state.st_mode):
+            raise OutputError(f"{path}: is a file, where a folder has to be made; name another")
+        if any(_is_same(state, source) for source in inputs):
+            raise UsageError(f"{path}: is the input too; choose another output")
+        if not overwrite:
+            raise OutputExistsError(f"{path}: exists already; replaced only with -f")
+        if not is_zarr(path):
+            raise OutputError(f"{path}: is a folder, and no zarr store; it is kept, name another")
+
+
+@contextmanager
+def write_store(path: StrPath, overwrite: bool = False) -> Iterator[Path]:
+    """An empty folder that appears at `path`, all or nothing; raises what `check_store` raises."""
+    import shutil
+
+    check_store(path, overwrite)
+    with _as_output_errors(path):
+        target = Path(path).resolve()
+        temporary, old = (
+            target.with_name(f".inrcodec-{os.urandom(16).hex()}.tmp") for _ in range(2)
+        )
+        temporary.mkdir()
+        try:
+            yield temporary
+            if target.is_dir():
+                check_store(path, overwrite)
+                target.rename(old)
+            try:
+                temporary.rename(target)
+            except BaseException:
+                if old.is_dir():
+                    old.rename(target)
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+        _sync_folder(target.parent)
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +13,15 @@ from inrcodec.errors import InputError, LimitError
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a binary file object."""
+
+LABELS, DATASET = "labels", "dataset"
+"""What may be kept of an array file: names, coordinates and attributes; those of all its data."""
+
+KEPT = (LABELS, DATASET)
+USUALLY_KEPT = ("icc", LABELS)
+
+ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray")
+"""Files of which one stands at the top of every zarr store."""
 
 MAX_BYTES = 2**30
 """Larger sources are refused before they fill the memory."""
@@ -23,17 +35,50 @@ def source_name(source: object) -> str:
     return name if isinstance(name, str) else "the input"
 
 
+class NamedBytes(io.BytesIO):
+    """Bytes that were read already, with what errors call them."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name in lower case; `.nii.gz` is one."""
+    lower = name.lower()
+    return ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a zarr store: a folder that counts as one file."""
+    return any(Path(path, name).is_file() for name in ZARR_MARKS)
+
+
+def read_start(path: str | os.PathLike[str], count: int) -> bytes:
+    """Up to `count` bytes of the start of a file; none of a zarr store."""
+    if is_zarr(path):
+        return b""
+    with as_input_errors(source_name(path)), Path(path).open("rb") as file:
+        return file.read(count)
+
+
 def read_bytes(source: Source) -> bytes:
     """All bytes of a source. Raises InputError or LimitError; `-` is no special name here."""
     name = source_name(source)
-    try:
+    with as_input_errors(name):
         if isinstance(source, bytes | bytearray | memoryview):
-            data = bytes(source)
-        elif isinstance(source, str | os.PathLike):
+            return bytes(source)
+        if isinstance(source, str | os.PathLike):
             with Path(source).open("rb") as file:
-                data = _read_all(file, name)
-        else:
-            data = _read_all(source, name)
+                return _read_all(file, name)
+        return _read_all(source, name)
+
+
+@contextmanager
+def as_input_errors(name: str) -> Iterator[None]:
+    """Turn failures to open and read a file into an InputError that says what to do."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{name}: no such file; check the name") from None
     except IsADirectoryError:
@@ -45,7 +90,6 @@ def read_bytes(source: Source) -> bytes:
     except (OSError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: cannot be read ({reason}); check the name") from error
-    return data
 
 
 def _read_all(file: BinaryIO, name: str) -> bytes:
