@@ -151,11 +151,16 @@ def test_wide_types_become_narrow_ones_that_hold_them(wide: str, narrow: str) ->
     assert (signal.samples[..., 0] == array).all()
 
 
-@pytest.mark.parametrize("value", [0, 7, 255])
-def test_a_constant_volume_is_exact(value: int) -> None:
-    volume = np.full((4, 5, 6), value, np.uint8)
-    decoded = inrcodec.decode(inrcodec.encode(volume, **QUICK))
-    assert (decoded.samples[..., 0] == volume).all()
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("value", [0.0, 7, 101.3, "lowest", "highest"])
+def test_a_constant_volume_is_exact(value: float | str, dtype: str) -> None:
+    if isinstance(value, str):
+        value = full_range(dtype)[value == "highest"] if dtype[0] in "iu" else -3.3e-20
+    volume = np.full((4, 5, 6), value, dtype)
+    data = inrcodec.encode(volume, **QUICK)
+    assert len(data) < 80
+    assert (inrcodec.decode(data).samples[..., 0] == volume).all()
+    assert (inrcodec.decode(data, scale=1.5).samples == volume[0, 0, 0]).all()
 
 
 def test_pictures_stay_pictures() -> None:

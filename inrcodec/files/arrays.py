@@ -153,6 +153,9 @@ def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
     low, high = float(samples.min()), float(samples.max())
     if max(abs(low), abs(high)) > LARGEST:
         raise InputError(f"samples: up to {max(abs(low), abs(high)):g}; scale them to {LARGEST:g}")
+    if low == high:
+        # Exactly, for samples of float64 too; zero has no sign in a header.
+        return low + 0.0, low + max(1.0, abs(low))
     low, high = float(np.float32(low)), float(np.float32(high))
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 

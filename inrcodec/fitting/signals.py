@@ -11,6 +11,7 @@ import torch
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import UsageError
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.fitting.constant import constant_track
 from inrcodec.fitting.ms_ssim import MsSsim, scale_count
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.presets import Settings
@@ -67,7 +68,9 @@ def fit_signal(
                 own.interrupted = True
                 hurried = replace(settings, steps=min(HURRIED_FIT_STEPS, settings.steps or 10**9))
             available = max(left if last else left * ALPHA_SHARE, 0.0)
-            track = fit_part(part, hurried, available, own, progress, workers)
+            track = constant_track(part) or fit_part(
+                part, hurried, available, own, progress, workers
+            )
             budget.interrupted |= own.interrupted
             left -= track.bytes
             fitted.insert(0, track)

@@ -38,6 +38,9 @@ class Evaluator(Protocol):
     def at(self, points: NDArray[np.float64]) -> Floats:
         """Values `[points, outputs]` at lattice positions `[points, axes]`."""
 
+    def slopes(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives `[points, outputs, axes]` of `at` by the lattice position."""
+
     def work(self, size: Sequence[int], window: Window) -> int:
         """Multiply-accumulates of `fill`, about."""
 

@@ -33,20 +33,34 @@ to photographs reduced by area means and by Lanczos's filter, and rounded.
 
 def tap_weights(fraction: NDArray[np.float64]) -> Floats:
     """Weights `[taps, positions]` of TAPS at positions `fraction` (0..1) after a sample."""
+    return np.stack(_terms(PIECES, fraction)).astype(np.float32)
+
+
+def tap_slopes(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Derivatives of `tap_weights` by the position."""
+    slopes = [[power * each for power, each in enumerate(piece)][1:] for piece in PIECES]
+    terms = _terms(slopes, fraction)
+    # The samples above see the position come nearer.
+    return np.stack([*terms[:2], *(-term for term in terms[2:])])
+
+
+def _terms(
+    pieces: Sequence[Sequence[int]], fraction: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """The pieces at the distances of TAPS."""
     rest = 1 - fraction
-    terms = [
-        _piece(2, fraction),
-        _piece(1, fraction),
-        _piece(0, rest),
-        _piece(1, rest),
-        _piece(2, rest),
+    return [
+        _polynomial(pieces[2], fraction),
+        _polynomial(pieces[1], fraction),
+        _polynomial(pieces[0], rest),
+        _polynomial(pieces[1], rest),
+        _polynomial(pieces[2], rest),
     ]
-    return np.stack(terms).astype(np.float32)
 
 
-def _piece(index: int, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    value = np.full_like(u, PIECES[index][-1])
-    for coefficient in PIECES[index][-2::-1]:
+def _polynomial(coefficients: Sequence[int], u: NDArray[np.float64]) -> NDArray[np.float64]:
+    value = np.full_like(u, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
         value = value * u + coefficient
     return value / DENOMINATOR
 
@@ -85,13 +99,7 @@ def interpolate_points(
 
     `below` and `weights` are given for every axis.
     """
-    steps = np.arange(-BELOW, ABOVE + 1)
-    around: list[Any] = [slice(None)]
-    for axis, (own, start, size) in enumerate(zip(below, first, sizes, strict=True)):
-        shape = [1] * len(sizes) + [-1]
-        shape[axis] = len(steps)
-        around.append(_index(own[None, :] + steps[:, None], start, size).reshape(shape))
-    found: Floats = values[tuple(around)]
+    found: Floats = _around(values, below, first, sizes)
     for own_weights in weights:
         centre = found[:, BELOW]
         total = centre.copy()
@@ -100,6 +108,49 @@ def interpolate_points(
             term *= weight
             total += term
         found = total
+    return found
+
+
+def interpolate_slopes(
+    values: Floats,
+    below: Sequence[NDArray[np.int64]],
+    fraction: Sequence[NDArray[np.float64]],
+    first: Sequence[int],
+    sizes: Sequence[int],
+) -> NDArray[np.float64]:
+    """Derivatives `[axes, channels, points]`, by the position along each axis, of what
+    `interpolate_points` gives for the weights of `fraction`.
+    """
+    weights = [np.stack(_terms(PIECES, own)) for own in fraction]
+    around = _around(values, below, first, sizes).astype(np.float64)
+    slopes = []
+    for chosen, own in enumerate(fraction):
+        found = around
+        for axis, plain in enumerate(weights):
+            centre = found[:, BELOW]
+            # The weights of all six samples add up to 1, so their derivatives to 0.
+            total = np.zeros_like(centre) if axis == chosen else centre.copy()
+            for tap, weight in zip(TAPS, tap_slopes(own) if axis == chosen else plain, strict=True):
+                total += (found[:, BELOW + tap] - centre) * weight
+            found = total
+        slopes.append(found)
+    return np.stack(slopes)
+
+
+def _around(
+    values: Floats,
+    below: Sequence[NDArray[np.int64]],
+    first: Sequence[int],
+    sizes: Sequence[int],
+) -> Floats:
+    """The samples `[channels, *neighbours, points]` that points are interpolated from."""
+    steps = np.arange(-BELOW, ABOVE + 1)
+    around: list[Any] = [slice(None)]
+    for axis, (own, start, size) in enumerate(zip(below, first, sizes, strict=True)):
+        shape = [1] * len(sizes) + [-1]
+        shape[axis] = len(steps)
+        around.append(_index(own[None, :] + steps[:, None], start, size).reshape(shape))
+    found: Floats = values[tuple(around)]
     return found
 
 

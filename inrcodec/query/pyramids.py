@@ -17,6 +17,7 @@ from inrcodec.query.interpolation import (
     TAPS,
     interpolate,
     interpolate_points,
+    interpolate_slopes,
     tap_weights,
 )
 from inrcodec.query.kernels.native_pyramid import synthesise
@@ -31,6 +32,12 @@ DENSE_BLOCK = 2**18
 
 GATHER = 2**20
 """Values gathered at once for scattered points."""
+
+Piece = tuple[
+    NDArray[np.int64], Floats, list[int], list[NDArray[np.int64]], list[NDArray[np.float64]]
+]
+"""Indices of points; values of a part of the lattice and its first sample per axis; per axis the
+samples below the points, and how far they are beyond them."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,25 @@ class PyramidEvaluator:
         Beyond the lattice its outermost samples repeat.
         """
         out = np.empty((len(points), self.spec.outputs), np.float32)
+        for chosen, values, first, below, fraction in self._pieces(points):
+            weights = [tap_weights(along) for along in fraction]
+            own = interpolate_points(values, below, weights, first, self.spec.lattice)
+            out[chosen] = own.T
+        return out
+
+    def slopes(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives `[points, outputs, axes]` of `at` by the lattice position.
+
+        The kernel is twice differentiable everywhere, at samples and at the ends too.
+        """
+        out = np.empty((len(points), self.spec.outputs, self.spec.inputs), np.float64)
+        for chosen, values, first, below, fraction in self._pieces(points):
+            own = interpolate_slopes(values, below, fraction, first, self.spec.lattice)
+            out[chosen] = own.T
+        return out
+
+    def _pieces(self, points: NDArray[np.float64]) -> Iterator[Piece]:
+        """Points that are interpolated together, and what they need."""
         room = max(1, GATHER // self._gathered)
         below, fraction = self._split(points)
         for members, window in self._neighbourhoods(below):
@@ -66,14 +92,7 @@ class PyramidEvaluator:
             first = [start for start, _ in window]
             for start in range(0, len(members), room):
                 chosen = members[start : start + room]
-                out[chosen] = interpolate_points(
-                    values,
-                    list(below[chosen].T),
-                    [tap_weights(along) for along in fraction[chosen].T],
-                    first,
-                    self.spec.lattice,
-                ).T
-        return out
+                yield chosen, values, first, list(below[chosen].T), list(fraction[chosen].T)
 
     def work(self, size: Sequence[int], window: Window) -> int:
         """Multiply-accumulates of a window, what blocks compute twice included, about."""

@@ -146,6 +146,17 @@ def sample_points(
     return from_field_values(asked.at(places), info)
 
 
+def sample_slopes(
+    field: Field, info: SignalInfo, points: NDArray[np.floating], limits: Limits = DEFAULT_LIMITS
+) -> NDArray[np.float64]:
+    """Derivatives `[points, channels, axes]` of `sample_points` by the lattice position."""
+    places = checked_points(info, points)
+    asked = evaluator(field, info)
+    check_points(asked, places, limits, 1 + len(info.axes))
+    low, high = info.value_range
+    return asked.slopes(places) * (high - low)
+
+
 def check_work(
     asked: Sequence[Evaluator], size: Sequence[int], window: Window, limits: Limits
 ) -> None:
@@ -156,10 +167,12 @@ def check_work(
         _refuse("multiply-accumulates", sum(one.work(size, window) for one in asked), limits.macs)
 
 
-def check_points(asked: Evaluator, points: NDArray[np.float64], limits: Limits) -> None:
-    """Raise LimitError if asking at points is too much."""
-    _refuse("output samples", len(points) * asked.spec.outputs, limits.samples)
-    _refuse("multiply-accumulates", asked.work_at(points), limits.macs)
+def check_points(
+    asked: Evaluator, points: NDArray[np.float64], limits: Limits, values: int = 1
+) -> None:
+    """Raise LimitError if asking at points, for so many `values` per output, is too much."""
+    _refuse("output samples", values * len(points) * asked.spec.outputs, limits.samples)
+    _refuse("multiply-accumulates", values * asked.work_at(points), limits.macs)
 
 
 def _refuse(what: str, asked: int, allowed: int) -> None:

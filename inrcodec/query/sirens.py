@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
-from inrcodec.query.kernels import native, reference
+from inrcodec.query.kernels import native, reference, tangents
 from inrcodec.query.kernels.reference import Floats
 from inrcodec.query.lattice import Place, Window, block_shape, lattice_coordinates
 from inrcodec.signal import SignalInfo
@@ -61,6 +61,15 @@ class SirenEvaluator:
         """Field values `[points, outputs]` at lattice positions `[points, axes]`."""
         return at_many([self], [points])[0]
 
+    def slopes(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives `[points, outputs, axes]` of the field values by the lattice position."""
+        axes = len(self.info.axes)
+        ends = np.stack([np.zeros(axes), np.ones(axes)])
+        here, there = self._coordinates(ends)
+        found = tangents.slopes(self.field, self._coordinates(points))
+        found *= there - here
+        return found
+
     def work(self, size: Sequence[int], window: Window) -> int:
         """Multiply-accumulates of the whole tiles that cover a window."""
         computed = 1
@@ -74,11 +83,14 @@ class SirenEvaluator:
 
     def coordinates(self, points: NDArray[np.float64]) -> Floats:
         """Field coordinates of lattice positions."""
+        return self._coordinates(points).astype(np.float32)
+
+    def _coordinates(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = [
             lattice_coordinates(self.info, self.info.lattice, axis, points[:, axis])
             for axis in range(len(self.info.axes))
         ]
-        return np.stack(columns, axis=-1).astype(np.float32)
+        return np.stack(columns, axis=-1)
 
     def _tiles(self, size: Sequence[int], window: Window) -> Iterator[tuple[Place, Floats]]:
         """Field values of the window in pieces, each with its place in the window.

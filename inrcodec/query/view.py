@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
+from inrcodec.query.coordinates import Places, places
 from inrcodec.query.evaluator import evaluator
-from inrcodec.query.lattice import Window, fine_window
-from inrcodec.query.render import Samples, check_work, render, sample_points
+from inrcodec.query.lattice import Window, checked_points, fine_window
+from inrcodec.query.render import Samples, check_work, render, sample_points, sample_slopes
 from inrcodec.signal import Signal, SignalInfo
 
 
@@ -75,17 +76,52 @@ class SignalView:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
-    def at(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Values `[points, channels]` at lattice positions `points` `[points, axes]`.
+    def at(
+        self, points: NDArray[np.floating] | None = None, /, **coordinates: Any
+    ) -> NDArray[np.float32]:
+        """Values `[points, channels]` at lattice positions `points` `[points, axes]`, or `[...,
+        channels]` at coordinates of every axis by its name: `at(lat=52.5, lon=longitudes)`.
 
-        0 is the centre of the first sample; fractions lie between samples. Values are in the unit
-        of the samples, neither rounded nor clamped; NaN where a siren is asked farther away than
+        Position 0 is the centre of the first sample; fractions lie between samples. Coordinates are
+        numbers in the unit of their axis, or dates where that is time, and broadcast; positions
+        between samples are linear between the coordinates of the samples. Values are in the unit of
+        the samples, neither rounded nor clamped; NaN where a siren is asked farther away than
         float32 can tell.
         """
+        asked = self._places(points, coordinates)
         parts = [
-            sample_points(layer.field, layer.info, points, self.limits) for layer in self.layers
+            sample_points(layer.field, layer.info, asked.points, self.limits)
+            for layer in self.layers
         ]
-        return np.concatenate(parts, axis=-1)
+        values = np.concatenate(parts, axis=-1)
+        return values.reshape(*asked.shape, values.shape[-1])
+
+    def gradient(
+        self, points: NDArray[np.floating] | None = None, /, **coordinates: Any
+    ) -> NDArray[np.float64]:
+        """Exact derivatives `[points, channels, axes]` of `at`, in the unit of the samples per
+        lattice position; with coordinates `[..., channels, axes]`, per unit of each.
+
+        A pyramid is twice differentiable everywhere, a siren without end. Where coordinates are not
+        evenly spaced, derivatives by them jump at samples: there, the gap after it counts.
+        """
+        asked = self._places(points, coordinates)
+        parts = [
+            sample_slopes(layer.field, layer.info, asked.points, self.limits)
+            for layer in self.layers
+        ]
+        slopes = np.concatenate(parts, axis=-2) * asked.per_unit[:, None, :]
+        return slopes.reshape(*asked.shape, *slopes.shape[-2:])
+
+    def _places(
+        self, points: NDArray[np.floating] | None, coordinates: Mapping[str, Any]
+    ) -> Places:
+        if points is None:
+            return places(self.info, self.metadata, coordinates)
+        if coordinates:
+            raise UsageError("points and coordinates: one of them at a time")
+        found = checked_points(self.info, points)
+        return Places(found, (len(found),), np.ones_like(found))
 
     def read(self, size: Sequence[int] | None = None, window: Window | None = None) -> Signal:
         """As `resize`, with the description of what was read; native size by default.
