@@ -210,6 +210,16 @@ def volume_kept() -> bytes:
     return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2, 1), 9, 30))
 
 
+def mixture() -> bytes:
+    """Components of a signal with two channels, its last axis mixed; differences of loadings."""
+    axes = Axis("y", 7), Axis("x", 9), Axis("wavelength", 11)
+    signal = SignalInfo(axes, array_channels(2), "uint16", (0.0, 4000.0))
+    spec = PyramidSpec(
+        (3, 7, 9), 2, 3, (6,), (5,), 1, kept=1, mixed=11, axis=2, differences=True
+    )
+    return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2, 1), 10, 30))
+
+
 def array(dtype: str) -> Callable[[], bytes]:
     """Four axes and two channels of one sample type."""
 
@@ -237,6 +247,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "float32": lambda: fitted(picture(1, "float32")),
     "grey": lambda: fitted(picture(1)),
     "grey_alpha": lambda: fitted(picture(2)),
+    "mixture": mixture,
     "pyramid": pyramid,
     "pyramid_row": pyramid_row,
     "pyramid_start": pyramid_start,

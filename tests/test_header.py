@@ -223,6 +223,13 @@ def pyramids(draw: st.DrawFn, lattice: tuple[int, ...], outputs: int) -> Pyramid
     residuals, kept = draw(st.integers(0, 4)), draw(st.integers(0, len(lattice) - 1))
     networks = draw(layers), draw(layers)
     spec = PyramidSpec(lattice, outputs, levels, *networks, residuals, tile, kept=kept)
+    if kept and draw(st.booleans()):
+        axis, rank = draw(st.integers(0, len(lattice) - 1)), draw(st.integers(1, 9))
+        rest = (*lattice[:axis], *lattice[axis + 1 :])
+        mixed = replace(spec, lattice=(rank, *rest), tile=0, mixed=lattice[axis], axis=axis)
+        mixed = replace(mixed, differences=draw(st.booleans()))
+        if max(mixed.latent_count, mixed.parameter_count) < 2**22:
+            return mixed
     # Kept axes make more latents than a file may have.
     return spec if spec.latent_count < 2**26 else replace(spec, kept=0)
 

@@ -209,7 +209,7 @@ def pyramid(
     start: int = 0,
     size: int = 2,
     content: bytes = b"\1",
-    variant: tuple[int, int] | None = None,
+    variant: tuple[int, ...] | None = None,
 ) -> bytes:
     """A track of `size` x 2 samples."""
     kind = 2 if variant is None else 130
@@ -273,9 +273,9 @@ def latents(*parts: bytes, levels: int = 1, **fields: int) -> bytes:
     return pyramids(networks(levels=levels), *parts, front=pyramid(levels, **fields))
 
 
-def variants(kept: int, rank: int = 0) -> bytes:
+def variants(kept: int, rank: int = 0, axis: int = 0, differences: int = 0) -> bytes:
     """A file of one pyramid that keeps axes; their number changes no network of it."""
-    track = pyramid(variant=(kept, rank))
+    track = pyramid(variant=(kept, rank, axis, differences))
     return header(track, rest=networks() + group(), sections=2, version=b"\1\2")
 
 
@@ -545,7 +545,12 @@ FILES: dict[str, Rule] = {
         UnsupportedError,
         lambda: header(track(kind=129) + b"\1\0", version=b"\1\2"),
     ),
-    "R51_pyramid_with_a_rank": (UnsupportedError, lambda: variants(1, 1)),
+    "R51_mixture_along_no_axis": (CorruptError, lambda: variants(1, 1, 2)),
+    "R51_mixture_of_no_components": (CorruptError, lambda: variants(1, 0, 1)),
+    "R51_mixture_that_keeps_no_axis": (CorruptError, lambda: variants(0, 1)),
+    "R51_differences_of_no_loadings": (CorruptError, lambda: variants(1, 0, 0, 1)),
+    "R51_differences_of_differences": (CorruptError, lambda: variants(1, 1, 0, 2)),
+    "R36_components": (LimitError, lambda: variants(1, 1025)),
     "R52_pyramid_that_keeps_no_axis": (CorruptError, lambda: variants(0)),
     "R53_pyramid_that_keeps_all_axes": (CorruptError, lambda: variants(2)),
     "R53_endless_kept_axes": (CorruptError, lambda: variants(2**62)),

@@ -421,7 +421,7 @@ def track_of(decoder: dict[str, Any], spec: PyramidSpec) -> dict[str, Any]:
     lattice = list(spec.lattice)
     track = {"kind": 2, "lattice": lattice, "channels": ["any"] * spec.outputs, "tile": spec.tile}
     track |= {"levels": spec.levels, "residuals": spec.residuals, "start": spec.start}
-    track["kept"] = spec.kept
+    track |= {"kept": spec.kept, "rank": 0, "native": lattice}
     track["contexts"] = [len(decoder["context_offsets"](track)), *spec.contexts, 2]
     track["synthesis"] = [spec.levels, *spec.synthesis, spec.outputs]
     return track

@@ -75,6 +75,7 @@ def _track(track: Track) -> dict[str, Any]:
             **told,
             "levels": spec.levels,
             "kept": spec.kept,
+            "rank": spec.rank,
             "latents": spec.latent_count,
             "tile": spec.tile,
             "tiles": tile_count(spec),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from inrcodec.bitstream import primitives, wire
 from inrcodec.bitstream.primitives import known, within
@@ -19,7 +20,7 @@ _NEWER = "a newer inrcodec is needed"
 
 def is_variant(spec: FieldSpec) -> bool:
     """Whether a spec needs more fields than those of its kind."""
-    return isinstance(spec, PyramidSpec) and spec.kept > 0
+    return isinstance(spec, PyramidSpec) and (spec.kept > 0 or spec.mixed > 0)
 
 
 def pack_spec(spec: FieldSpec) -> bytes:
@@ -85,7 +86,13 @@ def _pack_pyramid(spec: PyramidSpec) -> bytes:
     }
     packed = primitives.row(wire.PYRAMID_FIELDS, row)
     if is_variant(spec):
-        packed += primitives.row(wire.PYRAMID_VARIANT_FIELDS, {"kept": spec.kept, "rank": 0})
+        variant = {
+            "kept": spec.kept,
+            "rank": spec.rank,
+            "axis": spec.axis,
+            "differences": int(spec.differences),
+        }
+        packed += primitives.row(wire.PYRAMID_VARIANT_FIELDS, variant)
     return packed
 
 
@@ -93,7 +100,9 @@ def _unpack_pyramid(
     variant: bool, reader: primitives.Reader, info: SignalInfo, limits: Limits
 ) -> PyramidSpec:
     row = reader.row(wire.PYRAMID_FIELDS)
-    kept = _unpack_variant(reader, len(info.axes)) if variant else 0
+    lattice, own = info.lattice, dict[str, Any]()
+    if variant:
+        lattice, own = _unpack_variant(reader, lattice, limits)
     # Whatever the limits: more axes have no contexts.
     within("axes of a pyramid", len(info.axes), max(REACH))
     within("levels", row["levels"], limits.levels)
@@ -105,10 +114,10 @@ def _unpack_pyramid(
     if row["levels"] == 0 or 0 in row["contexts"] or 0 in row["synthesis"]:
         raise CorruptError(f"header: impossible pyramid {row}")
     tile = row["tile"] * 2 ** (row["levels"] - 1)
-    if tile >= max(info.lattice):
+    if tile >= max(lattice):
         raise CorruptError(f"header: tiles of {tile} samples are no smaller than the lattice")
     spec = PyramidSpec(
-        info.lattice,
+        lattice,
         len(info.channels),
         row["levels"],
         row["contexts"],
@@ -116,24 +125,33 @@ def _unpack_pyramid(
         row["residuals"],
         tile,
         int(start),
-        kept,
+        **own,
     )
     # Each would have a section; a decoder may keep something for every tile.
     within("tiles", tile_count(spec), limits.sections)
     return spec
 
 
-def _unpack_variant(reader: primitives.Reader, axes: int) -> int:
-    """How many axes a variant of a pyramid keeps."""
+def _unpack_variant(
+    reader: primitives.Reader, lattice: tuple[int, ...], limits: Limits
+) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The lattice of a variant of a pyramid for a signal of `lattice`, and its other fields."""
     row = reader.row(wire.PYRAMID_VARIANT_FIELDS)
-    # Whatever else it says: of another rank it may be right.
-    if row["rank"]:
-        raise UnsupportedError(f"header: a pyramid of rank {row['rank']}; {_NEWER}")
-    if row["kept"] == 0:
+    kept, rank, axis, differences = row.values()
+    within("components", rank, limits.channels)
+    if kept == 0 and rank == 0:
         raise CorruptError("header: the variant of a pyramid is the plain one")
-    if row["kept"] >= axes:
-        raise CorruptError(f"header: a pyramid keeps {row['kept']} of {axes} axes")
-    return int(row["kept"])
+    if kept >= len(lattice):
+        raise CorruptError(f"header: a pyramid keeps {kept} of {len(lattice)} axes")
+    if axis >= len(lattice) or differences > 1 or (rank > 0 and kept == 0):
+        raise CorruptError(f"header: impossible mixture {row}")
+    if rank == 0:
+        if axis or differences:
+            raise CorruptError("header: a mixture of no components")
+        return lattice, {"kept": kept}
+    mixed, rest = lattice[axis], (*lattice[:axis], *lattice[axis + 1 :])
+    own = {"kept": kept, "mixed": mixed, "axis": axis, "differences": bool(differences)}
+    return (rank, *rest), own
 
 
 def tile_count(spec: PyramidSpec) -> int:

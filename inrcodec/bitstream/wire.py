@@ -119,7 +119,12 @@ PYRAMID_FIELDS = (
     ("tile", "varint"),
     ("start", "u8"),
 )
-PYRAMID_VARIANT_FIELDS = (("kept", "varint"), ("rank", "varint"))
+PYRAMID_VARIANT_FIELDS = (
+    ("kept", "varint"),
+    ("rank", "varint"),
+    ("axis", "varint"),
+    ("differences", "varint"),
+)
 
 MAX_VARINT_BYTES = 9
 """A varint holds at most 63 bits."""

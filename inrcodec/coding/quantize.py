@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inrcodec.coding.starts import start_values
 from inrcodec.fields.field import Field, FieldSpec
+from inrcodec.fields.pyramid import PyramidSpec
 
 STEPS = 128
 """Number of step sizes."""
@@ -61,7 +62,11 @@ def dequantize(
     """
     starts = start_values(spec)
     parameters = {}
+    differences = isinstance(spec, PyramidSpec) and spec.differences
     for tensor, recipe in zip(spec.tensors(), recipes, strict=True):
-        values = symbols[tensor.name] * np.float64(step_size(recipe.step)) + starts[tensor.name]
+        numbers = symbols[tensor.name]
+        if differences and tensor.role == "loading":
+            numbers = np.cumsum(numbers, dtype=np.int64)
+        values = numbers * np.float64(step_size(recipe.step)) + starts[tensor.name]
         parameters[tensor.name] = values.astype(np.float32)
     return Field(spec, parameters)

@@ -64,6 +64,11 @@ class PyramidSpec:
     tiles of `tile` samples along every axis, or in one piece where it is 0. `start` names the
     networks that the parameters are differences to; 0 is zero. After the Cool-chic family (Ladune
     et al. 2023).
+
+    Where `mixed` is not 0, the lattice is that of components, which its first axis counts: the
+    signal has an axis of `mixed` samples instead, as its axis number `axis`, and its values are
+    1/2 + the sum over components of (component - 1/2) x loading, one for each of those samples.
+    `differences` says that symbols of loadings are differences to those of the sample before.
     """
 
     kind: ClassVar[str] = "pyramid"
@@ -77,6 +82,9 @@ class PyramidSpec:
     tile: int = 0
     start: int = 0
     kept: int = 0
+    mixed: int = 0
+    axis: int = 0
+    differences: bool = False
 
     @property
     def inputs(self) -> int:
@@ -88,6 +96,11 @@ class PyramidSpec:
         """Short name, as in `16-16/32/2`: contexts, synthesis, residual convolutions."""
         contexts, synthesis = ("-".join(map(str, w)) for w in (self.contexts, self.synthesis))
         return f"{contexts}/{synthesis}/{self.residuals}"
+
+    @property
+    def rank(self) -> int:
+        """Number of components; 0 where the signal is not a mixture."""
+        return self.lattice[0] if self.mixed else 0
 
     @property
     def halved(self) -> int:
@@ -125,6 +138,8 @@ class PyramidSpec:
             kernel = (self.outputs, self.outputs, *[1] * self.kept, *[3] * self.halved)
             shapes.append(TensorShape(f"residual_weight{index}", kernel, "residual"))
             shapes.append(TensorShape(f"residual_bias{index}", (self.outputs,), "residual_bias"))
+        for component in range(self.rank):
+            shapes.append(TensorShape(f"loading{component}", (self.mixed,), "loading"))
         return tuple(shape for shape in shapes if shape.size)
 
     @property
@@ -138,7 +153,7 @@ class PyramidSpec:
 
     @property
     def macs_per_sample(self) -> int:
-        """Multiply-accumulates per lattice position of a whole decode, rounded up."""
+        """Multiply-accumulates of a whole decode per position of the signal, rounded up."""
         pointwise = contexts = 0
         for tensor in self.tensors():
             if tensor.role == "context":
@@ -154,6 +169,8 @@ class PyramidSpec:
                     continue
                 sizes[axis] = size
                 macs += TAPS * math.prod(sizes) * (self.levels - 1 - stage)
+        if self.mixed:
+            return self.rank + -(-macs // (math.prod(self.lattice[1:]) * self.mixed))
         return -(-macs // math.prod(self.lattice))
 
 

@@ -125,9 +125,10 @@ class Settings:
     10x28, and implies `siren`; or, for `pyramid`, widths of the hidden layers of contexts and of
     synthesis and the number of residual convolutions, as in 12-12/24/2. `steps` and `rate_weight`
     (lambda) override the preset's steps and the target. `kept` is for a `pyramid`: so many of the
-    first axes are not halved from level to level. `tune` is the distortion that a fit makes
-    small: `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in
-    seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
+    first axes are not halved from level to level. `mix` names an axis along which the signal is
+    coded as a mixture of components, `rank` of them or as many as are worth it. `tune` is the
+    distortion that a fit makes small: `mse` (default) or, for the colours of a picture in a
+    `pyramid`, `ms-ssim`. `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -145,6 +146,8 @@ class Settings:
     rate_weight: float | None = None
     tune: str = TUNES[0]
     kept: int | None = None
+    mix: str | None = None
+    rank: int | None = None
 
     def __post_init__(self) -> None:
         targets = [
@@ -172,8 +175,16 @@ class Settings:
         if self.kind == AUTO and (self.net or self.tune != "mse"):
             other = "net" if self.net else f"tune {self.tune}"
             raise UsageError(f"kind {AUTO} and {other}: it is for one kind alone; name that")
-        if self.kept and self.chosen_kind != "pyramid":
-            raise UsageError(f"kept {self.kept}: a pyramid is needed; name no other kind")
+        _within("rank", self.rank, 1, DEFAULT_LIMITS.channels)
+        for name, given in (("kept", self.kept), ("mix", self.mix)):
+            if given and self.chosen_kind != "pyramid":
+                raise UsageError(f"{name} {given}: a pyramid is needed; name no other kind")
+        if self.rank and not self.mix:
+            raise UsageError(f"rank {self.rank}: of which axis? name it with mix")
+        if self.mix and self.tune != "mse":
+            raise UsageError(
+                f"mix {self.mix} and tune {self.tune}: components have no such measure"
+            )
         if self.tune not in TUNES:
             raise UsageError(f"tune {self.tune!r}: {' or '.join(TUNES)} is needed")
         if self.tune != "mse" and self.psnr is not None:

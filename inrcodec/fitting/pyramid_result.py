@@ -47,7 +47,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class FittedPyramid:
-    """Symbols of the networks, latents of every level (finest first), and how they came to be."""
+    """Symbols of the networks, latents of every level (finest first), and how they came to be.
+
+    `rate_weight` is what a bit was worth in the end.
+    """
 
     spec: PyramidSpec
     quantised: Quantised
@@ -56,6 +59,7 @@ class FittedPyramid:
     psnr: float
     float_psnr: float
     steps: int
+    rate_weight: float
 
 
 def rounded(
@@ -106,7 +110,9 @@ def measured(
     network = IntegerNetwork.of(spec, state.networks.named())
     bits = quantised.bits + sum(code_length(spec, network, planes))
     psnr = psnr_of(measure(_with(state, planes), step).coded_mse)
-    return FittedPyramid(spec, quantised, tuple(planes), bits, psnr, float_psnr, state.steps)
+    return FittedPyramid(
+        spec, quantised, tuple(planes), bits, psnr, float_psnr, state.steps, state.rate_weight
+    )
 
 
 def restore(state: PyramidState, result: FittedPyramid) -> None:

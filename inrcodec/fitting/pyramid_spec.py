@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from inrcodec.bitstream.kinds import is_variant
 from inrcodec.bitstream.wire import StartId
 from inrcodec.coding.latents import tile_counts
 from inrcodec.coding.starts import has_start
@@ -54,7 +55,7 @@ PROBED_FROM, PROBE = 2**21, 2**20
 SECTION_BYTES = 13
 """Most bytes of a section's frame, its count of levels and what the range coder adds."""
 
-KIND_BYTES, VARIANT_BYTES = 12, 2
+KIND_BYTES, VARIANT_BYTES = 12, 5
 """Most bytes of the header that say which pyramid it is, and which variant of it."""
 
 
@@ -95,7 +96,7 @@ def section_bytes(spec: PyramidSpec, available: float) -> int:
     tiles = math.prod(tile_counts(spec))
     # Where there are several groups of levels, each is at least so long.
     groups = min(spec.levels, max(1, int(available // (GROUP_BYTES * tiles))))
-    return KIND_BYTES + VARIANT_BYTES * (spec.kept > 0) + SECTION_BYTES * groups * tiles
+    return KIND_BYTES + VARIANT_BYTES * is_variant(spec) + SECTION_BYTES * groups * tiles
 
 
 def probe_window(spec: PyramidSpec) -> list[tuple[int, int]]:

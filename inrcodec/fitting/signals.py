@@ -10,13 +10,16 @@ import torch
 
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import UsageError
+from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.fitting.constant import constant_track
+from inrcodec.fitting.mixture import component_goal, joined, mixed_axis, mixture
 from inrcodec.fitting.ms_ssim import MsSsim, scale_count
 from inrcodec.fitting.native_step import step_for
+from inrcodec.fitting.objective import psnr_of
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_fit import fit_pyramid
-from inrcodec.fitting.pyramid_result import Probe
+from inrcodec.fitting.pyramid_result import FittedPyramid, Probe
 from inrcodec.fitting.pyramid_spec import (
     PROBED_FROM,
     chosen_spec,
@@ -27,6 +30,7 @@ from inrcodec.fitting.pyramid_spec import (
 from inrcodec.fitting.pyramid_step import Distortion, Floats
 from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight, weight_of_quality
 from inrcodec.fitting.rate_control import Goal, fit_track
+from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import Samples, normalised
 from inrcodec.fitting.schedule import Budget, Progress, quiet
 from inrcodec.fitting.tracks import FittedTrack
@@ -114,6 +118,33 @@ def _fit_pyramid(
         goal = PyramidGoal(psnr=settings.psnr)
     elif math.isfinite(available) and settings.quality is None:
         goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
+    if settings.mix is None:
+        fitted = _fitted(part, spec, goal, settings, budget, progress, workers)
+        return _track(fitted, fitted.spec, fitted.quantised, fitted.float_psnr)
+    mixed = mixture(part, mixed_axis(part.info, settings.mix), goal, settings.rank)
+    spec = chosen_spec(mixed.components.info, preset, kept=max(1, settings.kept or 0))
+
+    def seen(stage: str, share: float, psnr: float) -> None:
+        progress(stage, share, psnr_of(mixed.error(10 ** (-psnr / 10))))
+
+    own = component_goal(goal, mixed)
+    fitted = _fitted(mixed.components, spec, own, settings, budget, seen, workers)
+    spec, quantised = joined(fitted, mixed, math.inf if goal.bits is None else goal.bits)
+    float_psnr = psnr_of(mixed.error(10 ** (-fitted.float_psnr / 10)))
+    return _track(fitted, spec, quantised, float_psnr)
+
+
+def _fitted(
+    part: Signal,
+    spec: PyramidSpec,
+    goal: PyramidGoal,
+    settings: Settings,
+    budget: Budget,
+    progress: Progress,
+    workers: Workers,
+) -> FittedPyramid:
+    """A pyramid of one part that meets the goal, from the start that suits it."""
+    preset = settings.pyramid_preset()
     spec = started(spec, first_weight(goal, part.info.positions), preset.steps)
     target = normalised(part)
     distorted = _distortion(part, settings, workers)
@@ -129,14 +160,20 @@ def _fit_pyramid(
         inner = step_for(smaller, own, workers.count, distorted(own))
         probe = Probe(inner, tuple(start for start, _ in window))
     seed, peak = settings.seed, _peak(part)
-    fitted = fit_pyramid(spec, step, peak, goal, preset, seed, budget, progress, probe)
+    return fit_pyramid(spec, step, peak, goal, preset, seed, budget, progress, probe)
+
+
+def _track(
+    fitted: FittedPyramid, spec: PyramidSpec, quantised: Quantised, float_psnr: float
+) -> FittedTrack:
+    size = (fitted.bits - fitted.quantised.bits + quantised.bits) / 8
     return FittedTrack(
         spec,
-        fitted.quantised,
+        quantised,
         fitted.steps,
-        fitted.float_psnr,
+        float_psnr,
         fitted.latents,
-        fitted.bits / 8 + section_bytes(spec, fitted.bits / 8),
+        size + section_bytes(spec, size),
     )
 
 

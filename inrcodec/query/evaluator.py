@@ -13,6 +13,7 @@ from inrcodec.fields.siren import SirenSpec
 from inrcodec.query import sirens
 from inrcodec.query.kernels.reference import Floats
 from inrcodec.query.lattice import Window
+from inrcodec.query.mixtures import mixture_evaluator
 from inrcodec.query.pyramids import PyramidEvaluator
 from inrcodec.query.sirens import SirenEvaluator
 from inrcodec.signal import SignalInfo
@@ -52,6 +53,8 @@ def evaluator(field: Field, info: SignalInfo) -> Evaluator:
     """What answers for a field that describes a signal of `info`."""
     if isinstance(field.spec, SirenSpec):
         return SirenEvaluator(field.spec, field, info)
+    if field.spec.mixed:
+        return mixture_evaluator(field.spec, field)
     return PyramidEvaluator(field.spec, field)
 
 

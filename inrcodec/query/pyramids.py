@@ -58,7 +58,7 @@ class PyramidEvaluator:
         planar = np.moveaxis(out, -1, 0)
         native = tuple(size) == self.spec.lattice
         for place, part in blocks(window, BLOCK if native else DENSE_BLOCK):
-            planar[(slice(None), *place)] = convert(self._resampled(size, part))
+            planar[(slice(None), *place)] = convert(self.resampled(size, part))
 
     def at(self, points: NDArray[np.float64]) -> Floats:
         """Field values `[points, outputs]` at lattice positions `[points, axes]`.
@@ -134,7 +134,7 @@ class PyramidEvaluator:
         """Field values `[outputs, *window]` at lattice positions."""
         return synthesise(self.field, window)
 
-    def _resampled(self, size: Sequence[int], window: Window) -> Floats:
+    def resampled(self, size: Sequence[int], window: Window) -> Floats:
         """Field values `[outputs, *window]` of the lattice resampled to `size`."""
         along = [
             None if cells == whole else native_positions(whole, cells, start, stop)
