@@ -206,6 +206,23 @@ def without_fill(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name != "_FillValue"}
 
 
+def test_the_engine_of_xarray_sees_the_same_labels(tmp_path: Path) -> None:
+    data, path, middle = series(), tmp_path / "s.nc", tmp_path / "s.inrc"
+    data = data.assign_coords(lat=("lat", [f"band {index}" for index in range(5)]))
+    data.to_netcdf(path, engine="h5netcdf")
+    for axes in ("time,lat,lon", "lat,lon"):
+        assert run("encode", path, middle, *QUICK, "--axes", axes, "-f") == ExitCode.OK
+        found = xarray.open_dataset(middle, engine="inrcodec")
+        source = xarray.open_dataset(path, engine="h5netcdf").transpose(*axes.split(","), ...)
+        assert found.air.dims == source.air.dims
+        assert found.air.attrs.keys() == source.air.attrs.keys()
+        assert found.air.encoding["_FillValue"] == -999
+        assert found.air.dtype == source.air.dtype == np.float32
+        for axis in ("time", "lat", "lon"):
+            assert (found[axis].values == source[axis].values).all()
+            assert found[axis].attrs == source[axis].attrs
+
+
 def test_coordinates_follow_a_crop_and_another_size(tmp_path: Path) -> None:
     data, path = series(), tmp_path / "s.nc"
     data.to_netcdf(path, engine="h5netcdf")
@@ -431,6 +448,16 @@ def test_axes_that_are_not_there(
     (tmp_path / "a.inrc").write_bytes(data)
     assert run("decode", tmp_path / "a.inrc", tmp_path / "a.npy", *words) == ExitCode.USAGE
     assert what in capsys.readouterr().err
+
+
+def test_points_of_any_number_of_axes(tmp_path: Path) -> None:
+    data = inrcodec.encode(volume(4, 5, 6), steps=3, effort=1)
+    (tmp_path / "a.inrc").write_bytes(data)
+    points = np.array([[0, 0, 0], [3, 4, 5], [1.5, 2, 2.25]])
+    np.save(tmp_path / "points.npy", points)
+    words = ("--at", tmp_path / "points.npy", "--quiet")
+    assert run("decode", tmp_path / "a.inrc", tmp_path / "values.npy", *words) == ExitCode.OK
+    assert (np.load(tmp_path / "values.npy") == inrcodec.open(data).at(points)).all()
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

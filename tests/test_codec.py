@@ -311,10 +311,9 @@ def test_extreme_floats_come_back_or_are_refused(picture: np.ndarray, net: str) 
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 4), bool),
         np.zeros((4, 4), complex),
         np.zeros((4, 4), object),
-        np.zeros((4, 4), np.int64),
+        np.full((4, 4), 2**40),
         np.zeros((4, 4), "U3"),
         np.zeros((4, 4, 0), np.uint8),
         np.zeros((0, 4, 3), np.uint8),

@@ -17,9 +17,11 @@ import inrcodec
 from inrcodec.bitstream.wire import MAGIC
 from inrcodec.codec import is_inrc
 from inrcodec.errors import CorruptError, UsageError
+from inrcodec.files.coordinates import native_attributes
 from inrcodec.plugins.windows import select
 from inrcodec.query.labels import axis_labels, part, read_labels
 from inrcodec.query.view import SignalView
+from inrcodec.signal import Axis
 
 NAME, CHANNEL = "values", "channel"
 """Names of a variable, and of the axis of its channels, where labels give none."""
@@ -109,16 +111,27 @@ def _variables(view: SignalView) -> dict[str, xarray.Variable]:
         described = (axis.spacing, axis.origin, axis.unit) != (1.0, 0.0, "")
         if described or axis.name in coordinates:
             values, attributes = axis_labels(labels, axis)
-            found[axis.name] = xarray.Variable((axis.name,), values, attributes)
+            own = native_attributes(attributes)
+            found[axis.name] = xarray.Variable((axis.name,), values, own)
     if len(array.shape) > len(names):
-        names.append(CHANNEL)
-        channels = labels.get("channels", list(view.info.channels))
-        if not isinstance(channels, list) or len(channels) != array.shape[-1]:
-            raise CorruptError(f"labels: {array.shape[-1]} names of channels are needed")
-        found[CHANNEL] = xarray.Variable((CHANNEL,), np.array([str(each) for each in channels]))
+        channel = str(labels.get("channel_axis") or CHANNEL)
+        names.append(channel)
+        found[channel] = _channels(view, labels, channel)
     name = str(labels.get("name") or NAME)
     if len({name, *names}) < len(names) + 1:
         raise UsageError(f"axes {names} and variable {name!r}: a name occurs twice")
     attributes = part(labels.get("attributes", {}), "labels: attributes")
     lazy = indexing.LazilyIndexedArray(array)
-    return {name: xarray.Variable(names, lazy, attributes), **found}
+    return {name: xarray.Variable(names, lazy, native_attributes(attributes)), **found}
+
+
+def _channels(view: SignalView, labels: dict[str, Any], channel: str) -> xarray.Variable:
+    """The coordinates of the channels: those of the dimension that they were, or their names."""
+    count = len(view.info.channels)
+    if channel in labels.get("coordinates", {}):
+        values, attributes = axis_labels(labels, Axis(channel, count))
+        return xarray.Variable((channel,), values, native_attributes(attributes))
+    channels = labels.get("channels", list(view.info.channels))
+    if not isinstance(channels, list) or len(channels) != count:
+        raise CorruptError(f"labels: {count} names of channels are needed")
+    return xarray.Variable((channel,), np.array([str(each) for each in channels]))

@@ -44,6 +44,8 @@ def places(info: SignalInfo, metadata: Mapping[str, bytes], asked: Mapping[str, 
     columns, steps = [], []
     for axis in info.axes:
         table, attributes = axis_labels(labels, axis)
+        if table.dtype.kind == "O":
+            raise UsageError(f"{axis.name}: its coordinates are names; ask by positions")
         numbers = _numbers(asked[axis.name], table.dtype, attributes, axis.name)
         column, step = _positions(axis, table.astype(np.float64), numbers)
         columns.append(column)

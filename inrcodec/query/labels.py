@@ -15,6 +15,9 @@ from inrcodec.signal import Axis
 LABELS = "labels"
 """Name of the metadata entry: a JSON object in UTF-8."""
 
+TEXT = "str"
+"""The type of coordinates that are names."""
+
 VARYING = ("M8", "M8[Y]", "M8[M]")
 """Types of dates whose unit is not the same length everywhere."""
 
@@ -42,6 +45,10 @@ def axis_labels(labels: Mapping[str, Any], axis: Axis) -> tuple[NDArray[Any], di
         values = axis.origin + axis.spacing * np.arange(axis.size, dtype=np.float64)
     elif not isinstance(values, list) or len(values) != axis.size:
         raise CorruptError(f"{what}: {axis.size} values are needed")
+    if own.get("dtype") == TEXT and isinstance(values, list):
+        return np.array([str(each) for each in values], object), dict(
+            part(own.get("attributes", {}), what)
+        )
     try:
         dtype = np.dtype(own.get("dtype", "<f8"))
         if dtype.kind not in "iufM" or dtype.str[1:] in VARYING:
