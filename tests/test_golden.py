@@ -214,9 +214,7 @@ def mixture() -> bytes:
     """Components of a signal with two channels, its last axis mixed; differences of loadings."""
     axes = Axis("y", 7), Axis("x", 9), Axis("wavelength", 11)
     signal = SignalInfo(axes, array_channels(2), "uint16", (0.0, 4000.0))
-    spec = PyramidSpec(
-        (3, 7, 9), 2, 3, (6,), (5,), 1, kept=1, mixed=11, axis=2, differences=True
-    )
+    spec = PyramidSpec((3, 7, 9), 2, 3, (6,), (5,), 1, kept=1, mixed=11, axis=2, differences=True)
     return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2, 1), 10, 30))
 
 
