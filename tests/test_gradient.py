@@ -305,7 +305,6 @@ def test_coordinates_that_turn_around_are_refused() -> None:
         b'{"coordinates": {"x": []}}',
         b'{"coordinates": {"x": {"values": [1, 2]}}}',
         b'{"coordinates": {"x": {"values": "123"}}}',
-        b'{"coordinates": {"x": {"values": [1, 2, NaN]}}}',
         b'{"coordinates": {"x": {"values": [1, 2, [3]]}}}',
         b'{"coordinates": {"x": {"values": [1, 2, {}]}}}',
         b'{"coordinates": {"x": {"values": [1, 2, 300], "dtype": "<i1"}}}',
@@ -319,6 +318,24 @@ def test_labels_that_are_damaged(labels: bytes) -> None:
     view = replace(labelled(pyramid_view((3,)), {}, [Axis("x", 3)]), metadata={"labels": labels})
     with pytest.raises(CorruptError, match="labels"):
         view.at(x=1)
+
+
+@pytest.mark.parametrize(
+    "own", [{"dtype": "str", "values": list("abc")}, {"values": [1, 2, "nan"]}], ids=str
+)
+def test_coordinates_that_are_no_numbers(own: dict[str, Any]) -> None:
+    view = labelled(pyramid_view((3,)), {"x": own}, [Axis("x", 3)])
+    with pytest.raises(UsageError, match="use positions"):
+        view.at(x=1)
+
+
+def test_a_part_keeps_the_coordinates_of_the_whole() -> None:
+    """Its axis counts entries of the table."""
+    own = {"x": {"values": [10, 20, 40, 80], "dtype": "<i4"}}
+    view = labelled(pyramid_view((3,)), own, [Axis("x", 3, 0.5, 1.0)])
+    np.testing.assert_array_equal(
+        view.at(x=[20, 30, 35, 40]), view.at(np.array([[0.0], [1.0], [1.5], [2.0]]))
+    )
 
 
 def test_coordinates_of_a_file() -> None:

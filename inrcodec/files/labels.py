@@ -103,7 +103,7 @@ def described_labels(metadata: Mapping[str, bytes]) -> dict[str, Any]:
 def _coordinate(name: str, entry: Any) -> Coordinate:
     entry = _typed(entry, dict, f"coordinate {name}")
     return Coordinate(
-        dtype=_typed(entry.get("dtype", "<f8"), str, f"dtype of coordinate {name}"),
+        dtype=_typed(entry.get("dtype"), str, f"dtype of coordinate {name}"),
         values=entry.get("values"),
         attributes=_typed(entry.get("attributes", {}), dict, f"attributes of coordinate {name}"),
     )

@@ -16,24 +16,18 @@ from xarray.core import indexing
 import inrcodec
 from inrcodec.bitstream.wire import MAGIC
 from inrcodec.codec import is_inrc
-from inrcodec.errors import CorruptError, UsageError
-from inrcodec.files.coordinates import native_attributes
+from inrcodec.files.xarray_output import dataset_of
 from inrcodec.plugins.windows import select
-from inrcodec.query.labels import axis_labels, part, read_labels
 from inrcodec.query.view import SignalView
-from inrcodec.signal import Axis
-
-NAME, CHANNEL = "values", "channel"
-"""Names of a variable, and of the axis of its channels, where labels give none."""
+from inrcodec.signal import Signal
 
 
 class ViewArray(BackendArray):
     """A view as xarray's lazy array: what is asked is computed, and no more than around it."""
 
-    def __init__(self, view: SignalView) -> None:
-        self.view = view
-        self.shape = view.shape if view.shape[-1] > 1 else view.shape[:-1]
-        self.dtype = view.dtype
+    def __init__(self, view: SignalView, shape: tuple[int, ...]) -> None:
+        """`shape` is that of the view but for axes of one sample."""
+        self.view, self.shape, self.dtype = view, shape, view.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(
@@ -75,7 +69,7 @@ class InrcodecBackend(BackendEntrypoint):
         Raises InrcodecError, as `inrcodec.open` does.
         """
         return xarray.decode_cf(
-            xarray.Dataset(_variables(inrcodec.open(filename_or_obj))),
+            _dataset(inrcodec.open(filename_or_obj)),
             concat_characters=concat_characters,
             mask_and_scale=mask_and_scale,
             decode_times=decode_times,
@@ -100,38 +94,11 @@ class InrcodecBackend(BackendEntrypoint):
             return False
 
 
-def _variables(view: SignalView) -> dict[str, xarray.Variable]:
-    """The samples, and the coordinates of axes that have any."""
-    labels = read_labels(view.metadata)
-    array = ViewArray(view)
-    names = [axis.name for axis in view.info.axes]
-    coordinates = part(labels.get("coordinates", {}), "labels")
-    found = {}
-    for axis in view.info.axes:
-        described = (axis.spacing, axis.origin, axis.unit) != (1.0, 0.0, "")
-        if described or axis.name in coordinates:
-            values, attributes = axis_labels(labels, axis)
-            own = native_attributes(attributes)
-            found[axis.name] = xarray.Variable((axis.name,), values, own)
-    if len(array.shape) > len(names):
-        channel = str(labels.get("channel_axis") or CHANNEL)
-        names.append(channel)
-        found[channel] = _channels(view, labels, channel)
-    name = str(labels.get("name") or NAME)
-    if len({name, *names}) < len(names) + 1:
-        raise UsageError(f"axes {names} and variable {name!r}: a name occurs twice")
-    attributes = part(labels.get("attributes", {}), "labels: attributes")
-    lazy = indexing.LazilyIndexedArray(array)
-    return {name: xarray.Variable(names, lazy, native_attributes(attributes)), **found}
-
-
-def _channels(view: SignalView, labels: dict[str, Any], channel: str) -> xarray.Variable:
-    """The coordinates of the channels: those of the dimension that they were, or their names."""
-    count = len(view.info.channels)
-    if channel in labels.get("coordinates", {}):
-        values, attributes = axis_labels(labels, Axis(channel, count))
-        return xarray.Variable((channel,), values, native_attributes(attributes))
-    channels = labels.get("channels", list(view.info.channels))
-    if not isinstance(channels, list) or len(channels) != count:
-        raise CorruptError(f"labels: {count} names of channels are needed")
-    return xarray.Variable((channel,), np.array([str(each) for each in channels]))
+def _dataset(view: SignalView) -> xarray.Dataset:
+    """One variable with all that labels say of it, its samples to be computed."""
+    nothing = np.broadcast_to(np.zeros((), view.dtype), view.shape)
+    data: xarray.Dataset = dataset_of(Signal(nothing, view.info, view.metadata))
+    (name,) = data.data_vars
+    plain = data.variables[name]
+    lazy = indexing.LazilyIndexedArray(ViewArray(view, plain.shape))
+    return data.assign({name: xarray.Variable(plain.dims, lazy, plain.attrs)})

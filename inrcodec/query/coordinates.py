@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.errors import UsageError
-from inrcodec.query.labels import axis_labels, read_labels
+from inrcodec.query.labels import axis_labels, plain_numbers, read_labels
 from inrcodec.query.times import time_numbers
 from inrcodec.signal import Axis, SignalInfo
 
@@ -44,10 +44,10 @@ def places(info: SignalInfo, metadata: Mapping[str, bytes], asked: Mapping[str, 
     columns, steps = [], []
     for axis in info.axes:
         table, attributes = axis_labels(labels, axis)
-        if table.dtype.kind == "O":
-            raise UsageError(f"{axis.name}: its coordinates are names; ask by positions")
+        if table.dtype.kind == "U" or not np.isfinite(table).all():
+            raise UsageError(f"{axis.name}: not all of its coordinates are numbers; use positions")
         numbers = _numbers(asked[axis.name], table.dtype, attributes, axis.name)
-        column, step = _positions(axis, table.astype(np.float64), numbers)
+        column, step = _positions(axis, plain_numbers(table), numbers)
         columns.append(column)
         steps.append(step)
     try:

@@ -49,7 +49,7 @@ def time_numbers(
     with these `attributes` count in, to the microsecond.
 
     The coordinates are datetime64, or numbers with CF `units` such as `hours since 1900-01-01`.
-    Raises UsageError where they are no times, or the dates no dates.
+    Raises UsageError where they are no dates, or what is asked is none.
     """
     zero, unit = _origin(dtype, attributes, name)
     try:
