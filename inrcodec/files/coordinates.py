@@ -166,7 +166,9 @@ def _spacings(numbers: NDArray[Any]) -> list[float]:
 
 
 def _positions(axis: Axis) -> NDArray[np.float64]:
-    return axis.origin + axis.spacing * np.arange(axis.size, dtype=np.float64)
+    # Of a guess: whether it is right is seen by its numbers.
+    with np.errstate(over="ignore"):
+        return axis.origin + axis.spacing * np.arange(axis.size, dtype=np.float64)
 
 
 def _cast(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
