@@ -64,7 +64,7 @@ def encode(video: Video, picture: Picture, setting: float) -> Coded:
     context.thread_count = 1
     name, rest = video.parameters
     context.options = {**video.options, name: rest.format(int(setting))}
-    frame = _frame(to_planes(padded, video.half_chroma), video.format)
+    frame = frame_of(to_planes(padded, video.half_chroma), video.format)
     packets = [*context.encode(frame), *context.encode(None)]
     stream = b"".join(bytes(packet) for packet in packets)
     return Coded(bytes([right, below]) + stream, notes=video.notes)
@@ -80,11 +80,12 @@ def decode(video: Video, data: bytes) -> Picture:
     frames = [*context.decode(av.Packet(data[2:])), *context.decode(None)]
     if len(frames) != 1 or frames[0].format.name != video.format:
         raise ValueError(f"{video.decoder}: one frame of {video.format} expected, got {frames}")
-    picture = from_planes([_plane(plane) for plane in frames[0].planes])
+    picture = from_planes([plane_of(plane) for plane in frames[0].planes])
     return picture[: len(picture) - below, : picture.shape[1] - right]
 
 
-def _frame(planes: list[Plane], form: str) -> Any:
+def frame_of(planes: list[Plane], form: str) -> Any:
+    """PyAV's frame of planes of 16-bit words, in FFmpeg's format `form`."""
     import av
 
     frame = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], form)
@@ -97,7 +98,8 @@ def _frame(planes: list[Plane], form: str) -> Any:
     return frame
 
 
-def _plane(plane: Any) -> Plane:
+def plane_of(plane: Any) -> Plane:
+    """Samples of a plane of a frame of 16-bit words."""
     rows = np.frombuffer(plane, np.uint16).reshape(-1, plane.line_size // 2)
     return rows[: plane.height, : plane.width]
 
@@ -116,13 +118,13 @@ def load(name: str) -> Codec:
         quick=video.quick,
         encode=partial(encode, video),
         decode=partial(decode, video),
-        versions={"av": av.__version__, **_bundled(*video.libraries)},
+        versions={"av": av.__version__, **bundled(*video.libraries)},
         limits=video.limits,
         whole=True,
     )
 
 
-def _bundled(*libraries: str) -> dict[str, str]:
+def bundled(*libraries: str) -> dict[str, str]:
     """Versions of shared libraries in PyAV's wheel; through FFmpeg encoders tell none."""
     found = {}
     for file in files("av") or ():
