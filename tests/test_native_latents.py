@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,25 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
+def specs(
+    lattice: tuple[int, ...], levels: int, contexts: tuple[int, ...], tile: int
+) -> Iterator[PyramidSpec]:
+    """With every number of axes that are kept."""
+    return (make_spec(lattice, levels, contexts, tile, kept) for kept in range(len(lattice)))
+
+
 in_each = pytest.mark.parametrize("isa", AVAILABLE, indirect=True)
 built = pytest.mark.skipif(EXTENSION is None, reason="the extension is not built")
 
 
 def make_spec(
-    lattice: tuple[int, ...], levels: int, contexts: tuple[int, ...] = (), tile: int = 0
+    lattice: tuple[int, ...],
+    levels: int,
+    contexts: tuple[int, ...] = (),
+    tile: int = 0,
+    kept: int = 0,
 ) -> PyramidSpec:
-    return PyramidSpec(lattice, 1, levels, contexts, (), 0, tile)
+    return PyramidSpec(lattice, 1, levels, contexts, (), 0, tile, kept=kept)
 
 
 def make_network(spec: PyramidSpec, seed: int = 0) -> IntegerNetwork:
@@ -99,6 +111,12 @@ CASES = [
     ((50, 37), 3, (9,), 12),
     ((90,), 3, (8, 8), 0),
     ((100,), 4, (), 40),
+    ((9, 14, 11), 4, (8,), 0),
+    ((1, 3, 40), 2, (5, 2), 0),
+    ((13, 20, 9), 3, (), 8),
+    ((40, 1, 2), 1, (4,), 0),
+    ((4, 5, 6, 7), 3, (8,), 0),
+    ((9, 1, 3, 2), 2, (3,), 4),
 ]
 
 
@@ -113,9 +131,10 @@ def test_payloads_and_latents_are_those_of_numpy(
     tile: int,
     size: float,
 ) -> None:
-    spec = make_spec(lattice, levels, contexts, tile)
-    network, planes = make_network(spec, levels), make_planes(spec, size)
-    for index in range(min(4, math.prod(latents.tile_counts(spec)))):
+    for spec, index in product(specs(lattice, levels, contexts, tile), range(4)):
+        if index >= math.prod(latents.tile_counts(spec)):
+            continue
+        network, planes = make_network(spec, levels), make_planes(spec, size)
         own = tile_of(spec, planes, index)
         payload = latents.pack_levels(spec, network, own, coarse_first(spec), index)
         native = native_latents.pack_levels(spec, network, own, coarse_first(spec), index)
@@ -136,7 +155,11 @@ def test_payloads_and_latents_are_those_of_numpy(
 def test_the_finest_level_is_decoded_as_far_as_it_is_asked_for(
     isa: str, lattice: tuple[int, ...], levels: int, contexts: tuple[int, ...], tile: int
 ) -> None:
-    spec = make_spec(lattice, levels, contexts, tile)
+    for spec in specs(lattice, levels, contexts, tile):
+        compare_partial(spec, levels)
+
+
+def compare_partial(spec: PyramidSpec, levels: int) -> None:
     network, planes = make_network(spec, levels), tile_of(spec, make_planes(spec, 2.0), 0)
     payload = latents.pack_levels(spec, network, planes, coarse_first(spec), 0)
     found = empty_views(planes)
@@ -345,13 +368,11 @@ def test_latents_out_of_range_are_not_written(isa: str) -> None:
 # Choice
 
 
-def test_numpy_codes_what_the_extension_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_codes_where_the_extension_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     volume, picture = make_spec((4, 5, 6), 2), make_spec((5, 6), 2)
-    monkeypatch.delenv(VARIABLE, raising=False)
-    assert native_latents.coder(volume, make_network(volume)) is None
     monkeypatch.setenv(VARIABLE, OFF)
-    assert native_latents.coder(picture, make_network(picture)) is None
     for spec in (volume, picture):
+        assert native_latents.coder(spec, make_network(spec)) is None
         network, planes = make_network(spec), make_planes(spec, 2.0)
         payload = native_latents.pack_levels(spec, network, planes, [1, 0], 0)
         found = empty_views(planes)
@@ -392,7 +413,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
 
     near = [(0, 0, -1), (1, 0, 0)]
     weights, biases = np.ones(2 * 3 + 3 * 2 + 2 * 2, np.int16), np.ones(5, np.int32)
-    network = EXTENSION.ContextNetwork(near, [3], weights, biases)
+    network = EXTENSION.ContextNetwork(near, 0, [3], weights, biases)
     for contexts, widths, some, others in (
         ([], [3], weights, biases),
         ([(0, 0, 0), near[1]], [3], weights, biases),
@@ -405,6 +426,13 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         ([near[0], (1, 1, 1)], [3], weights, biases),
         ([near[0], (4, 0, 0)], [3], weights, biases),
         ([near[0], (-1, 0, 0)], [3], weights, biases),
+        ([(0, -1, 9, 0), (1, 0, 0, 0)], [3], weights, biases),
+        ([(0, 1, 0, 0), (1, 0, 0, 0)], [3], weights, biases),
+        ([(0, 0, 0, -1), (1, 0, 0, 2)], [3], weights, biases),
+        ([(0, 0, 0, -1), (2, 1, 0, 0)], [3], weights, biases),
+        ([(0, 0, 0, -1), (1, 0, 0)], [3], weights, biases),
+        ([(0, 0, 0, 0, 0, -1), (1, 0, 0, 0, 0, 0)], [3], weights, biases),
+        ([(0, -1), (1, 0)], [3], weights, biases),
         (near, [2], weights, biases),
         (near, [], weights, biases),
         (near, [0], weights, biases),
@@ -415,7 +443,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         (near, [3], weights, np.ones(6, np.int32)),
     ):
         with pytest.raises(ValueError, match=r"contexts|widths|weights"):
-            EXTENSION.ContextNetwork(contexts, widths, some, others)
+            EXTENSION.ContextNetwork(contexts, 0, widths, some, others)
 
     fine, coarse = np.zeros((5, 4), np.int32), np.zeros((3, 2), np.int32)
     isa = AVAILABLE[0]
@@ -423,6 +451,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     decoder = EXTENSION.LatentDecoder(isa, network, tables, [fine, coarse], [1, 0], payload)
     assert [decoder.decode(wave) for wave in (0, 3, 100, 5)] == [None] * 4
     for planes, levels in (
+        ([fine[None].repeat(2, axis=0), coarse[None]], [1, 0]),
         ([fine, coarse], [0, 1]),
         ([fine, coarse], [1, 1]),
         ([fine, coarse], [2]),

@@ -1,4 +1,4 @@
-"""Joins the latents of pictures and their sections' payloads through the extension."""
+"""Joins latents and their sections' payloads through the extension."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from inrcodec.errors import CorruptError
 from inrcodec.fields.pyramid import PyramidSpec, causal_offsets, coarser_offsets
 from inrcodec.native_choice import extension, instruction_set
 
-MAX_AXES = 2
-"""Lattices of more axes, or with axes that are kept, are coded by numpy."""
+LEAST_AXES = 2
+"""Axes that the extension knows at least: a line is a picture of one row."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,9 @@ def coder(spec: PyramidSpec, network: IntegerNetwork) -> Coder | None:
     Raises UsageError where the environment asks for an instruction set that is not to be had.
     """
     isa, native = instruction_set(), extension()
-    if isa is None or native is None or spec.inputs > MAX_AXES or spec.kept:
+    if isa is None or native is None:
         return None
-    # A line is a picture of one row.
-    rows = (0,) * (MAX_AXES - spec.inputs)
+    rows = (0,) * (LEAST_AXES - spec.inputs)
     contexts = [(0, *rows, *offset) for offset in causal_offsets(spec.inputs)]
     contexts += [(up, *rows, *offset) for up, offset in coarser_offsets(spec.inputs)]
     weights = np.concatenate([weight.ravel() for weight in (*network.weights, network.skip)])
@@ -68,7 +67,7 @@ def coder(spec: PyramidSpec, network: IntegerNetwork) -> Coder | None:
     return Coder(
         native,
         isa,
-        native.ContextNetwork(contexts, list(spec.contexts), weights, biases),
+        native.ContextNetwork(contexts, spec.kept, list(spec.contexts), weights, biases),
         _tables(native),
     )
 
@@ -153,7 +152,9 @@ def code_length(spec: PyramidSpec, network: IntegerNetwork, planes: Sequence[Pla
 def _arguments(native: Coder, planes: Sequence[Plane], levels: Sequence[int]) -> tuple[Any, ...]:
     """Arguments of the extension: it sees no level finer than the finest that it codes."""
     finest = levels[-1]
-    pictures = [plane if plane.ndim == MAX_AXES else plane[np.newaxis] for plane in planes[finest:]]
+    pictures = [
+        plane[np.newaxis] if plane.ndim < LEAST_AXES else plane for plane in planes[finest:]
+    ]
     # Coarser levels are only read, but the extension takes all planes alike.
     known = levels[0] - finest + 1
     pictures[known:] = [

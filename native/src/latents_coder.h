@@ -1,6 +1,7 @@
 // Joins planes of latents with the range coder: which table every latent has.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,27 +15,42 @@ namespace inrcodec {
 // Latents farther from 0 than this are not coded.
 constexpr std::int64_t MAX_LATENT = 32767;
 
-// A level's latents; strides are in elements.
+// Axes before the rows and columns, at most.
+constexpr std::size_t OUTER = 2;
+
+// A level's latents; strides are in elements. The rows and columns of a volume are those of its
+// last two axes: what comes before is 1 in a picture.
 struct Plane {
   std::int32_t* values;
   std::size_t rows, columns;
   std::ptrdiff_t row, column;
+  std::array<std::size_t, OUTER> sizes{1, 1};
+  std::array<std::ptrdiff_t, OUTER> strides{0, 0};
 };
 
 // Where a context lies: `up` levels up, or on the latent's own.
 struct Offset {
   std::int32_t up, row, column;
+  std::array<std::int32_t, OUTER> outer{0, 0};
 };
 
 class ContextNetwork {
  public:
   // `weights` holds every layer [units][inputs], the output layer of two units and the skip;
   // `biases` those of the layers. Throws std::invalid_argument where something does not fit.
-  ContextNetwork(const std::vector<Offset>& contexts, const std::vector<std::size_t>& widths,
-                 const std::int16_t* weights, std::size_t weight_count, const std::int32_t* biases,
-                 std::size_t bias_count);
+  // `axes` are counted with rows and columns; the first `kept` of them are as long on all levels.
+  ContextNetwork(const std::vector<Offset>& contexts, std::size_t axes, std::size_t kept,
+                 const std::vector<std::size_t>& widths, const std::int16_t* weights,
+                 std::size_t weight_count, const std::int32_t* biases, std::size_t bias_count);
 
   const std::vector<Offset>& contexts() const { return contexts_; }
+  // Else contexts lie on rows and columns that are halved from level to level.
+  bool volume() const { return axes_ > 2 || kept_; }
+  // Of a volume's axes.
+  bool kept(std::size_t axis) const {
+    const std::size_t first = OUTER + 2 - axes_;
+    return axis >= first && axis < first + kept_;
+  }
   ContextLayers layers() const {
     return {contexts_.size(), widths_.size(), widths_.data(), words_.data()};
   }
@@ -43,6 +59,7 @@ class ContextNetwork {
 
  private:
   std::vector<Offset> contexts_;
+  std::size_t axes_, kept_;
   std::vector<std::size_t> widths_;
   std::vector<std::int32_t> words_;
 };

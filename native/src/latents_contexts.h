@@ -73,42 +73,82 @@ inline std::size_t halved(std::size_t size, std::size_t times = 1) {
   return size;
 }
 
+// Latents of a wavefront that lie side by side, each so many elements after the one before.
+struct Run {
+  std::int32_t* latent;
+  // Where their values, clamped, go.
+  std::int32_t* own;
+  std::size_t count;
+};
+
 // What is kept between the wavefronts of a level.
 class Contexts {
  public:
+  virtual ~Contexts() = default;
+  virtual std::size_t wavefronts() const = 0;
+  // Finds means and tables of a wavefront's latents, in the order of its runs.
+  virtual const std::vector<Run>& enter(std::size_t wave) = 0;
+
+  const std::int32_t* means() const { return means_.data(); }
+  const std::int32_t* tables() const { return tables_.data(); }
+  std::ptrdiff_t latent_step() const { return latent_step_; }
+  std::ptrdiff_t own_step() const { return own_step_; }
+
+ protected:
   Contexts(const LatentKernel& kernel, const ContextNetwork& network, const Plane& plane,
-           const Framed* const (&ups)[UPS])
+           std::ptrdiff_t own_step)
       : kernel_(kernel),
         network_(network),
         layers_(network.layers()),
+        latent_step_(plane.row - 3 * plane.column),
+        own_step_(own_step),
+        inputs_(network.contexts().size()),
+        scratch_(network.scratch() * MOST_POSITIONS + ALIGNMENT / sizeof(std::int32_t)) {
+    const auto address = reinterpret_cast<std::uintptr_t>(scratch_.data());
+    aligned_ = scratch_.data() + (ALIGNMENT - address % ALIGNMENT) % ALIGNMENT / 4;
+  }
+  // It points into itself.
+  Contexts(const Contexts&) = delete;
+
+  void evaluate(std::size_t count) {
+    kernel_.evaluate(layers_, inputs_.data(), count, aligned_, means_.data(), tables_.data());
+  }
+
+  const LatentKernel& kernel_;
+  const ContextNetwork& network_;
+  const ContextLayers layers_;
+  const std::ptrdiff_t latent_step_, own_step_;
+  std::vector<std::int32_t> means_, tables_;
+  std::vector<const std::int32_t*> inputs_;
+  std::vector<Run> runs_;
+
+ private:
+  std::vector<std::int32_t> scratch_;
+  std::int32_t* aligned_;
+};
+
+// Those of a picture.
+class PlaneContexts final : public Contexts {
+ public:
+  PlaneContexts(const LatentKernel& kernel, const ContextNetwork& network, const Plane& plane,
+           const Framed* const (&ups)[UPS])
+      : Contexts(kernel, network, plane, 1),
+        plane_(plane),
         rows_(plane.rows),
         columns_(plane.columns),
         ups_{ups[0], ups[1], ups[2]},
         stride_(ABOVE + rows_ + BELOW + MOST_POSITIONS),
         ring_(BACK * stride_),
         room_(std::min(rows_, columns_ / 3 + 1) + MOST_POSITIONS),
-        coarser_(COARSER_COUNT * room_),
-        means_(room_),
-        tables_(room_),
-        inputs_(network.contexts().size()),
-        scratch_(network.scratch() * MOST_POSITIONS + ALIGNMENT / sizeof(std::int32_t)) {
-    const auto address = reinterpret_cast<std::uintptr_t>(scratch_.data());
-    aligned_ = scratch_.data() + (ALIGNMENT - address % ALIGNMENT) % ALIGNMENT / 4;
+        coarser_(COARSER_COUNT * room_) {
+    means_.resize(room_);
+    tables_.resize(room_);
     gather(0);
   }
 
-  // It points into itself.
-  Contexts(const Contexts&) = delete;
+  std::size_t wavefronts() const override { return 3 * (rows_ - 1) + columns_; }
 
-  std::size_t wavefronts() const { return 3 * (rows_ - 1) + columns_; }
-  // Rows of a wavefront; there may be none.
-  std::size_t first(std::size_t wave) const {
-    return wave < columns_ ? 0 : (wave - columns_) / 3 + 1;
-  }
-  std::size_t end(std::size_t wave) const { return std::min(rows_, wave / 3 + 1); }
-
-  // Finds means and tables of a wavefront's latents, and returns where their values, clamped, go.
-  std::int32_t* enter(std::size_t wave) {
+  const std::vector<Run>& enter(std::size_t wave) override {
     const std::size_t row = first(wave), stop = end(wave), count = stop > row ? stop - row : 0;
     std::int32_t* own = ring(wave);
     // Positions outside of the grid are zeros to the wavefronts that come.
@@ -119,15 +159,23 @@ class Contexts {
       inputs_[context++] =
           offset.up ? coarser_.data() + coarser(offset) * room_
                     : ring(wave - back(offset)) + static_cast<std::ptrdiff_t>(row) + offset.row;
-    kernel_.evaluate(layers_, inputs_.data(), count, aligned_, means_.data(), tables_.data());
+    evaluate(count);
     // Early, since a CPU stalls where it reads whole vectors of numbers that it has just written.
     gather(wave + 1);
-    return own + row;
+    runs_.clear();
+    if (!count) return runs_;
+    std::int32_t* latent = plane_.values + static_cast<std::ptrdiff_t>(row) * plane_.row +
+                           static_cast<std::ptrdiff_t>(wave - 3 * row) * plane_.column;
+    runs_.push_back({latent, own + row, count});
+    return runs_;
   }
-  const std::int32_t* means() const { return means_.data(); }
-  const std::int32_t* tables() const { return tables_.data(); }
 
  private:
+  // Rows of a wavefront; there may be none.
+  std::size_t first(std::size_t wave) const {
+    return wave < columns_ ? 0 : (wave - columns_) / 3 + 1;
+  }
+  std::size_t end(std::size_t wave) const { return std::min(rows_, wave / 3 + 1); }
   // Row 0 of a wavefront; of those before the first, too, which are zeros.
   std::int32_t* ring(std::size_t wave) { return &ring_[wave % BACK * stride_ + ABOVE]; }
 
@@ -150,18 +198,13 @@ class Contexts {
     }
   }
 
-  const LatentKernel& kernel_;
-  const ContextNetwork& network_;
-  const ContextLayers layers_;
+  const Plane plane_;
   const std::size_t rows_, columns_;
   const Framed* const ups_[UPS];
   const std::size_t stride_;
   std::vector<std::int32_t> ring_;
   const std::size_t room_;
-  std::vector<std::int32_t> coarser_, means_, tables_;
-  std::vector<const std::int32_t*> inputs_;
-  std::vector<std::int32_t> scratch_;
-  std::int32_t* aligned_;
+  std::vector<std::int32_t> coarser_;
 };
 
 }  // namespace inrcodec

@@ -3,11 +3,9 @@
 #include "latents_module.h"
 
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,7 +22,7 @@ template <typename Number>
 using Flat = nb::ndarray<const Number, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 // Views of larger planes, too.
 template <typename Number>
-using Planes = std::vector<nb::ndarray<Number, nb::ndim<2>, nb::device::cpu>>;
+using Planes = std::vector<nb::ndarray<Number, nb::device::cpu>>;
 using Levels = std::vector<std::size_t>;
 
 const LatentKernel& kernel_of(const std::string& isa) {
@@ -36,9 +34,17 @@ const LatentKernel& kernel_of(const std::string& isa) {
 template <typename Number>
 std::vector<Plane> planes_of(const Planes<Number>& arrays) {
   std::vector<Plane> planes;
-  for (const auto& one : arrays)
-    planes.push_back({const_cast<std::int32_t*>(one.data()), one.shape(0), one.shape(1),
-                      one.stride(0), one.stride(1)});
+  for (const auto& one : arrays) {
+    const std::size_t axes = one.ndim();
+    if (axes < 2 || axes > 2 + OUTER) throw nb::type_error("planes: 2 to 4 axes are needed");
+    Plane plane{const_cast<std::int32_t*>(one.data()), one.shape(axes - 2), one.shape(axes - 1),
+                one.stride(axes - 2), one.stride(axes - 1)};
+    for (std::size_t axis = 0; axis + 2 < axes; ++axis) {
+      plane.sizes[OUTER + 2 - axes + axis] = one.shape(axis);
+      plane.strides[OUTER + 2 - axes + axis] = one.stride(axis);
+    }
+    planes.push_back(plane);
+  }
   return planes;
 }
 
@@ -50,12 +56,21 @@ void new_tables(LatentTables* self, const Flat<std::int32_t>& offsets,
       LatentTables(offsets.data(), reaches.data(), cumulative.data(), cumulative.shape(0));
 }
 
-void new_network(ContextNetwork* self, const std::vector<std::array<std::int32_t, 3>>& contexts,
+void new_network(ContextNetwork* self, const std::vector<std::vector<std::int32_t>>& contexts, std::size_t kept,
                  const Levels& widths, const Flat<std::int16_t>& weights,
                  const Flat<std::int32_t>& biases) {
+  // Levels up, then a step per axis: two of a picture.
   std::vector<Offset> offsets;
-  for (const auto& [up, row, column] : contexts) offsets.push_back({up, row, column});
-  new (self) ContextNetwork(offsets, widths, weights.data(), weights.shape(0), biases.data(),
+  const std::size_t numbers = contexts.empty() ? 3 : contexts[0].size();
+  if (numbers < 3 || numbers > 3 + OUTER) throw nb::value_error("contexts: 2 to 4 axes are needed");
+  for (const auto& one : contexts) {
+    if (one.size() != numbers) throw nb::value_error("contexts: all need the same axes");
+    Offset offset{one[0], one[numbers - 2], one[numbers - 1]};
+    for (std::size_t axis = 1; axis + 2 < numbers; ++axis)
+      offset.outer[OUTER + 2 - numbers + axis] = one[axis];
+    offsets.push_back(offset);
+  }
+  new (self) ContextNetwork(offsets, numbers - 1, kept, widths, weights.data(), weights.shape(0), biases.data(),
                             biases.shape(0));
 }
 
@@ -129,7 +144,7 @@ void add_latents(nb::module_& m) {
       .def("__init__", new_tables, "offsets"_a.noconvert(), "reaches"_a.noconvert(),
            "cumulative"_a.noconvert());
   nb::class_<ContextNetwork>(m, "ContextNetwork")
-      .def("__init__", new_network, "contexts"_a, "widths"_a, "weights"_a.noconvert(),
+      .def("__init__", new_network, "contexts"_a, "kept"_a, "widths"_a, "weights"_a.noconvert(),
            "biases"_a.noconvert());
   nb::class_<Decoder>(m, "LatentDecoder")
       .def("__init__", new_decoder, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),

@@ -4,18 +4,23 @@
 #include <cstdlib>
 
 #include "latents_contexts.h"
+#include "latents_volume.h"
 
 namespace inrcodec {
 
-ContextNetwork::ContextNetwork(const std::vector<Offset>& contexts,
+ContextNetwork::ContextNetwork(const std::vector<Offset>& contexts, std::size_t axes,
+                               std::size_t kept,
                                const std::vector<std::size_t>& widths, const std::int16_t* weights,
                                std::size_t weight_count, const std::int32_t* biases,
                                std::size_t bias_count)
-    : contexts_(contexts) {
+    : contexts_(contexts), axes_(axes), kept_(kept) {
+  demand(axes >= 2 && axes <= OUTER + 2 && kept < axes, "contexts: too many axes");
   constexpr std::size_t MOST = 1 << 12;
   demand(!contexts.empty() && contexts.size() <= MOST, "contexts: none, or too many");
   for (const Offset& offset : contexts)
-    if (offset.up)
+    if (volume())
+      demand_in_volume(offset);
+    else if (offset.up)
       demand(coarser(offset) < COARSER_COUNT, "contexts: an unknown place on a coarser level");
     else
       demand(offset.row <= 0 && offset.row >= -static_cast<int>(ABOVE) &&
