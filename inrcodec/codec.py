@@ -15,13 +15,14 @@ from inrcodec.bitstream.header import Header, Track, described_bytes
 from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
 from inrcodec.bitstream.partial import unpack_partial
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
+from inrcodec.coding.residual import unpack_residual
 from inrcodec.coding.tracks import pack_track, unpack_track
 from inrcodec.coding.weights import unpack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
 from inrcodec.files.arrays import check_signal, from_array
 from inrcodec.files.sources import USUALLY_KEPT, Source, read_bytes
 from inrcodec.fitting.presets import Settings
-from inrcodec.query.quality import psnr
+from inrcodec.query.quality import largest_difference, psnr
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, Signal, split_alpha
 
@@ -42,7 +43,8 @@ class Encoded:
     """A finished file and what is known of it.
 
     `psnr` is of the decoded file and `float_psnr` of the fit before rounding, of the first track,
-    both in dB. `ms_ssim` is of the decoded file's colours, where it was what the fit was tuned for.
+    both in dB. `max_error` is the largest error of a sample of the decoded file. `ms_ssim` is of
+    its colours, where it was what the fit was tuned for.
     """
 
     data: bytes
@@ -55,6 +57,7 @@ class Encoded:
     net: str
     macs_per_sample: int
     interrupted: bool
+    max_error: float = math.nan
     ms_ssim: float | None = None
 
     @property
@@ -119,7 +122,8 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
             f"size: {limit} bytes asked, {len(data)} reached with net {fitted[0].spec.net}; "
             "give a larger target or a smaller --net"
         )
-    reached, similarity = finished(lambda: _proved(data, signal, fitted, settings), budget)
+    measured = finished(lambda: _proved(data, signal, fitted, settings), budget)
+    reached, largest, similarity = measured
     progress("check", 1.0, reached)
     return Encoded(
         data=data,
@@ -132,6 +136,7 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
         net="+".join(track.spec.net for track in fitted),
         macs_per_sample=sum(track.spec.macs_per_sample for track in fitted),
         interrupted=budget.interrupted,
+        max_error=largest,
         ms_ssim=similarity,
     )
 
@@ -144,14 +149,16 @@ def _packed(
     for number, track in enumerate(fitted):
         symbols, recipes = track.quantised.symbols, track.quantised.recipes
         sections += pack_track(number, track.spec, symbols, recipes, track.latents)
+        if track.residual is not None:
+            sections.append(Section(SectionType.RESIDUAL, number, track.residual))
     return pack(header, [*sections, *extra])
 
 
 def _proved(
     data: bytes, signal: Signal, fitted: Sequence[FittedTrack], settings: Settings
-) -> tuple[float, float | None]:
-    """Decode what was written, demand the very symbols that were meant, and measure it: its PSNR,
-    and the MS-SSIM that it was tuned for.
+) -> tuple[float, float, float | None]:
+    """Decode what was written, demand the very symbols that were meant and the bound that was
+    asked, and measure it: its PSNR, its largest error, and the MS-SSIM that it was tuned for.
     """
     view = open(data)
     _, sections = unpack(data)
@@ -166,13 +173,19 @@ def _proved(
         if not same or recipes != track.quantised.recipes:
             raise InrcodecError("proof: the file does not decode to what was encoded; report this")
     decoded = view.read()
+    largest = largest_difference(signal.samples, decoded.samples)
+    if settings.max_error is not None:
+        from inrcodec.fitting.bounds import absolute_bound
+
+        if largest > absolute_bound(settings.max_error, signal.info):
+            raise InrcodecError(f"proof: a sample is {largest} off, against its bound; report this")
     if settings.tune == "mse":
-        return psnr(signal, decoded), None
+        return psnr(signal, decoded), largest, None
     from inrcodec.fitting.ms_ssim import MsSsim
     from inrcodec.fitting.samples import normalised
 
     ours, theirs = (normalised(split_alpha(each)[0]) for each in (signal, decoded))
-    return psnr(signal, decoded), MsSsim(ours).similarity(theirs)
+    return psnr(signal, decoded), largest, MsSsim(ours).similarity(theirs)
 
 
 def decode(
@@ -226,7 +239,8 @@ def open(
     layers = []
     for number in signals[signal]:
         track = header.tracks[number]
-        layers.append(Layer(track.info, unpack_track(number, track.spec, sections)))
+        residual = unpack_residual(number, track.info, sections, limits)
+        layers.append(Layer(track.info, unpack_track(number, track.spec, sections), residual))
     metadata = next((s.payload for s in sections if s.type == SectionType.METADATA), None)
     return SignalView(
         tuple(layers),

@@ -172,13 +172,14 @@ def test_encode_json(here: Path, run: Run, kind: str) -> None:
     done = run("encode", "photo.png", "new.inrc", *QUICK_OF[kind], "--json")
     (record,) = done.records
     assert done.lines == []
-    assert record | {"psnr": 0, "seconds": 0} == {
+    assert record | {"psnr": 0, "max_error": 0, "seconds": 0} == {
         "input": "photo.png",
         "output": "new.inrc",
         "bytes": Path("new.inrc").stat().st_size,
         "samples": HEIGHT * WIDTH,
         "bpp": 8 * Path("new.inrc").stat().st_size / (HEIGHT * WIDTH),
         "psnr": 0,
+        "max_error": 0,
         "ms_ssim": None,
         "seconds": 0,
         # Those after each rounded layer count for a pyramid.
@@ -193,6 +194,7 @@ def test_encode_json(here: Path, run: Run, kind: str) -> None:
     compared = run("compare", "photo.png", "new.inrc", "--json").records[0]
     assert compared["psnr"] == pytest.approx(record["psnr"])
     assert compared["bpp"] == record["bpp"]
+    assert compared["max_error"] == record["max_error"]
 
 
 def test_quiet_is_quiet(here: Path, run: Run) -> None:
@@ -604,7 +606,7 @@ BAD = [
     (ExitCode.CANNOT_WRITE, "encode photo.png /dev/full --steps 5 --net 2x8 --quiet"),
     (ExitCode.USAGE, "encode photo.png new.inrc -q 50 --bpp 1"),
     (ExitCode.USAGE, "encode photo.png new.inrc --psnr 30 --target-size 1k"),
-    (ExitCode.USAGE, "encode photo.png new.inrc --lossless"),
+    (ExitCode.USAGE, "encode photo.png new.inrc --lossless --psnr 30"),
     (ExitCode.USAGE, "encode photo.png new.inrc --qualty 50"),
     (ExitCode.USAGE, "encode photo.png new.inrc --qual 50"),
     (ExitCode.USAGE, "encode photo.png new.inrc --quality"),

@@ -24,6 +24,7 @@ from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.latents import pack_levels, tile_window
 from inrcodec.coding.priors import TABLES, table
 from inrcodec.coding.quantize import TensorRecipe, dequantize
+from inrcodec.coding.residual import digit_spec, pack_residual
 from inrcodec.coding.weights import pack_weights, unpack_weights
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
@@ -236,15 +237,34 @@ def array(dtype: str) -> Callable[[], bytes]:
     return make
 
 
+def bounded_volume() -> bytes:
+    """Floats of three axes and two channels within a bound; multiples of two digits, in tiles."""
+    axes = Axis("t", 5), Axis("y", 7), Axis("x", 9)
+    signal = SignalInfo(axes, array_channels(2), "float32", (-2.5, 40.0))
+    spec = PyramidSpec(signal.lattice, 2, 3, (4,), (5,), 1)
+    generator = np.random.Generator(np.random.PCG64(9))
+    multiples = np.rint(generator.laplace(0, 3, (*signal.lattice, 2))).astype(np.int64)
+    multiples.flat[:4] = 127, 128, -5000, 32_767
+    # A tile of zeros.
+    multiples[4:, 4:] = 0
+    digit = digit_spec(signal, (6,), 4)
+    networks = [parameters(digit, generator, reach) for reach in (20, 3)]
+    residual = pack_residual(signal, 0.0125, multiples, 255, 4, (6,), networks)
+    sections = [*pyramid_sections(spec, (2, 1), 10, 20), Section(SectionType.RESIDUAL, 0, residual)]
+    return pack(Header((Track(signal, spec),)), sections)
+
+
 ARRAY_TYPES = ("int8", "int16", "uint32", "int32", "float16", "float64")
 
 FILES: dict[str, Callable[[], bytes]] = {
     "affine": affine,
     **{f"array_{dtype}": array(dtype) for dtype in ARRAY_TYPES},
+    "bounded_volume": bounded_volume,
     "every_table": every_table,
     "float32": lambda: fitted(picture(1, "float32")),
     "grey": lambda: fitted(picture(1)),
     "grey_alpha": lambda: fitted(picture(2)),
+    "lossless": lambda: inrcodec.encode(picture(3), max_error=0, net="4/6/1", steps=30),
     "mixture": mixture,
     "pyramid": pyramid,
     "pyramid_row": pyramid_row,
@@ -281,6 +301,10 @@ def levels(data: bytes) -> dict[str, str]:
                     window = [(0, size) for size in spec.grid(level)]
                     plane = layer.field.latents.read(level, window)
                     hashes["latents"].update(plane.astype("<i4").tobytes())
+            if layer.residual is not None:
+                hashes.setdefault("residual", hashlib.sha256())
+                multiples = layer.residual.read([(0, size) for size in layer.info.lattice])
+                hashes["residual"].update(multiples.astype("<i8").tobytes())
     return {name: each.hexdigest() for name, each in hashes.items()}
 
 

@@ -26,7 +26,7 @@ from inrcodec.errors import CorruptError, LimitError, TruncatedError, Unsupporte
 HOSTILE = Path(__file__).parent / "hostile"
 
 MAGIC = b"\x89INRC\r\n\x1a"
-PARAMETERS, LATENTS, METADATA = 0x81, 0x82, 0x01
+PARAMETERS, LATENTS, RESIDUAL, METADATA = 0x81, 0x82, 0x83, 0x01
 DELTA, STEP, SWITCH, SYMBOLS = 62, 68, 6, 20
 EXPECTED = {
     "context": (75, 96),
@@ -220,6 +220,13 @@ def pyramid(
     return front + b"".join(map(varint, variant or ()))
 
 
+def context_network(place: int = 0, value: int = 0, step: int = 72, scale: int = 20) -> bytes:
+    """Parameters of a context network without hidden layers, as those of `networks`."""
+    return weights(
+        [("context", 42), ("context_bias", 2), ("context", 42)], place, value, step, scale
+    )
+
+
 def networks(
     place: int = 0, value: int = 0, step: int = 72, scale: int = 20, levels: int = 1
 ) -> bytes:
@@ -231,6 +238,10 @@ def networks(
         ("upsampling", 4 * levels - 4),
     ]
     tensors += [("synthesis", levels), ("synthesis_bias", 1), ("synthesis", levels)]
+    return section(PARAMETERS, weights(tensors, place, value, step, scale))
+
+
+def weights(tensors: list[tuple[str, int]], place: int, value: int, step: int, scale: int) -> bytes:
     parts: Parts = []
     last = {role: (first, total - first) for role, (first, total) in EXPECTED.items()}
     for index, (role, size) in enumerate(tensors):
@@ -241,7 +252,7 @@ def networks(
             parts += recipe(change, here[1] - last[role][1] + change, steps=STEP)
             last[role] = here
             parts.append((here[1], [table(here[1]).reach + value * (index == place)] * size))
-    return section(PARAMETERS, varint(sum(size for _, size in tensors)) + coded(*parts))
+    return varint(sum(size for _, size in tensors)) + coded(*parts)
 
 
 LATENT = 0, 40
@@ -281,6 +292,33 @@ def variants(kept: int, rank: int = 0, axis: int = 0, differences: int = 0) -> b
 
 def latent_run(data: bytes) -> bytes:
     return latents(section(LATENTS, b"\1" + data))
+
+
+def residual(
+    *runs: bytes,
+    step: float = 1,
+    digits: int = 1,
+    base: int = 0,
+    tile: int = 0,
+    contexts: tuple[int, ...] = (),
+    network: bytes = context_network(),
+    rest: bytes = b"",
+) -> bytes:
+    """A section of a residual with runs of its tiles; by default there is one, of zeros."""
+    number = varint(2 + (2 * int(step) if step >= 0 else -2 * int(step) - 1))
+    out = (number if step % 1 == 0 else b"\1" + f32(step)) + bytes([digits])
+    if digits:
+        runs = runs or (b"",) * digits
+        out += varint(base) + varint(tile) + bytes([len(contexts)]) + bytes(contexts)
+        out += (varint(len(network)) + network) * digits
+        out += b"".join(varint(len(run)) for run in runs) + b"".join(runs)
+    return section(RESIDUAL, out + rest)
+
+
+def residuals(*parts: bytes, front: bytes = b"") -> bytes:
+    """A file of one good pyramid with given sections after its parameters."""
+    rest = networks() + b"".join(parts)
+    return header(front or pyramid(), rest=rest, sections=1 + len(parts), version=b"\1\2")
 
 
 def narrow_run(track: bytes) -> bytes:
@@ -407,6 +445,9 @@ FILES: dict[str, Rule] = {
         CorruptError,
         lambda: latents(section(METADATA, b"\1" + entry(b"a")), group()),
     ),
+    "R24_residual_of_sines": (CorruptError, lambda: sections(GOOD, residual())),
+    "R24_residual_before_latents": (CorruptError, lambda: residuals(residual(), group())),
+    "R24_residual_twice": (CorruptError, lambda: residuals(residual(), residual())),
     "R25_byte_appended": (CorruptError, lambda: WHOLE + b"\0"),
     "R25_file_appended": (CorruptError, lambda: WHOLE + WHOLE),
     "R26_symbol_too_few": (CorruptError, lambda: run(varint(2) + RUN)),
@@ -419,6 +460,10 @@ FILES: dict[str, Rule] = {
     "R29_step_above_127": (CorruptError, lambda: run(varint(3) + coded(*recipe(step=56)))),
     "R29_scale_above_47": (CorruptError, lambda: run(varint(3) + coded(*recipe(scale=28)))),
     "R29_shape_above_1": (CorruptError, lambda: run(varint(3) + coded(*recipe(shape=2)))),
+    "R27_residual_ends_with_a_zero_byte": (
+        CorruptError,
+        lambda: residuals(residual(coded(*level(1, 2, 3, 4)) + b"\0")),
+    ),
     "R30_escape_without_end": (CorruptError, lambda: escape(*[1] * 200)),
     "R30_symbol_beyond_31_bits": (CorruptError, lambda: escape(*[1] * 30, 0, *[1] * 30, 0)),
     "R30_latent_of_an_escape_without_end": (
@@ -501,6 +546,15 @@ FILES: dict[str, Rule] = {
             rest=section(PARAMETERS, deep_run(13, 128)),
         ),
     ),
+    "R36_layers_of_a_residual": (LimitError, lambda: residuals(residual(contexts=(1,) * 5))),
+    "R36_units_of_a_residual": (
+        LimitError,
+        lambda: residuals(section(RESIDUAL, b"\4\1\0\0\1" + varint(257))),
+    ),
+    "R36_digits_of_a_residual": (
+        LimitError,
+        lambda: residuals(residual(digits=2, base=3), front=pyramid(size=2**27)),
+    ),
     "R37_no_level": (CorruptError, lambda: pyramids(networks(), front=pyramid(0))),
     "R37_contexts_without_units": (
         CorruptError,
@@ -533,6 +587,18 @@ FILES: dict[str, Rule] = {
     "R41_latent_below": (CorruptError, lambda: latents(group(1, *level(-32768, 0, 0, 0)))),
     "R41_latent_far_above": (CorruptError, lambda: latents(group(1, *level(0, 2**31 - 1, 0, 0)))),
     "R42_level_of_zeros": (CorruptError, lambda: latents(group(1, *level(0, 0, 0, 0)))),
+    "R40_residual_of_large_weights": (
+        CorruptError,
+        lambda: residuals(residual(network=context_network(0, 1, 127))),
+    ),
+    "R41_residual_above": (
+        CorruptError,
+        lambda: residuals(residual(coded(*level(0, 0, 0, 32768)))),
+    ),
+    "R42_residual_of_zeros": (
+        CorruptError,
+        lambda: residuals(residual(coded(*level(0, 0, 0, 0)))),
+    ),
     "R43_integer_as_a_float": (CorruptError, lambda: array_range(b"\1" + f32(3), b"\x14")),
     "R43_short_as_a_long_float": (CorruptError, lambda: array_range(b"\0" + f64(0.5), b"\x14")),
     "R43_integer_beyond_53_bits": (
@@ -541,6 +607,25 @@ FILES: dict[str, Rule] = {
     ),
     "R44_axis_of_no_name": (CorruptError, lambda: header(track(axes=(named(b""), axis(2))))),
     "R44_axis_of_a_known_name": (CorruptError, lambda: header(track(axes=(named(b"z"), axis(2))))),
+    "R45_step_of_0": (CorruptError, lambda: residuals(residual(step=0))),
+    "R45_step_below_0": (CorruptError, lambda: residuals(residual(step=-1))),
+    "R45_half_a_step_of_integers": (CorruptError, lambda: residuals(residual(step=1.5))),
+    "R45_five_digits": (CorruptError, lambda: residuals(residual(digits=5, base=3))),
+    "R45_even_base": (CorruptError, lambda: residuals(residual(digits=2, base=256))),
+    "R45_base_of_65537": (CorruptError, lambda: residuals(residual(digits=2, base=65537))),
+    "R45_base_of_one_digit": (CorruptError, lambda: residuals(residual(base=3))),
+    "R45_tile_as_long_as_the_grid": (CorruptError, lambda: residuals(residual(tile=2))),
+    "R45_contexts_without_units": (CorruptError, lambda: residuals(residual(contexts=(0,)))),
+    "R46_bytes_after_the_step": (CorruptError, lambda: residuals(residual(digits=0, rest=b"\0"))),
+    "R46_bytes_after_the_runs": (CorruptError, lambda: residuals(residual(rest=b"\0"))),
+    "R46_run_too_long": (
+        CorruptError,
+        lambda: residuals(section(RESIDUAL, residual()[3:-5] + b"\1")),
+    ),
+    "R46_endless_tiles": (
+        CorruptError,
+        lambda: residuals(residual(b"", tile=1), front=pyramid(size=2**26)),
+    ),
     "R50_variant_of_sines": (
         UnsupportedError,
         lambda: header(track(kind=129) + b"\1\0", version=b"\1\2"),
@@ -580,6 +665,10 @@ def test_the_parts_make_a_good_file() -> None:
         latents(group(1, *level(32767, -32767, 0, 1))),
         latents(*[group(1, *level(1))] * 4, tile=1),
         WHOLE_PYRAMID,
+        residuals(group(), residual()),
+        residuals(residual(digits=0)),
+        residuals(residual(*[b""] * 4, tile=1)),
+        residuals(residual(digits=2, base=255)),
         variants(1),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
@@ -608,7 +697,8 @@ def test_info_refuses_it_or_tells_what_it_says(name: str) -> None:
         described = inrcodec.info(HOSTILE / f"{name}.inrc")
     except FILES[name][0]:
         return
-    assert name[:3] in {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
+    symbols = {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
+    assert name[:3] in symbols | {"R45", "R46"}
     assert described["tracks"]
 
 

@@ -107,6 +107,7 @@ CONSTANT_MODULES = [
     "inrcodec.coding.latent_tables",
     "inrcodec.coding.context",
     "inrcodec.coding.latents",
+    "inrcodec.coding.residual",
     "inrcodec.fields.siren",
     "inrcodec.fields.pyramid",
 ]
@@ -340,6 +341,8 @@ def test_both_decoders_agree_on_a_golden_file(decoder: dict[str, Any], path: Pat
     signal = inrcodec.decode(data)
     assert metadata == signal.metadata
     assert_close(samples, signal)
+    if any(section.type == SectionType.RESIDUAL for section in sections):
+        np.testing.assert_array_equal(samples, signal.samples)
     axes = [(a.name, a.size, a.spacing, a.origin, a.unit) for a in signal.info.axes]
     assert [tuple(axis) for axis in tracks[0]["axes"]] == axes
     assert tuple(tracks[0]["range"]) == signal.info.value_range

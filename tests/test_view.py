@@ -171,9 +171,9 @@ def test_index_computes_only_the_window_around_it(
 ) -> None:
     asked = []
 
-    def spy(field: Any, info: Any, size: Any, window: Any, limits: Any) -> Any:
+    def spy(field: Any, info: Any, size: Any, window: Any, *rest: Any) -> Any:
         asked.append([tuple(bounds) for bounds in window])
-        return real(field, info, size, window, limits)
+        return real(field, info, size, window, *rest)
 
     real = view_module.render
     monkeypatch.setattr(view_module, "render", spy)

@@ -14,6 +14,7 @@ from inrcodec.bitstream.wire import (
     DEFAULT_LIMITS,
     MAGIC,
     MAJOR,
+    SINCE,
     Limits,
     SectionType,
 )
@@ -66,10 +67,15 @@ def pack_section(section: Section) -> bytes:
     return framed + _crc(framed)
 
 
+def _since(section: Section) -> int:
+    return SINCE[SectionType].get(section.type, 0)
+
+
 def pack(header: Header, sections: Sequence[Section]) -> bytes:
     """The bytes of a whole file, which names the lowest minor version that knows all of it."""
     body = pack_header(header, len(sections))
-    front = MAGIC + bytes([MAJOR, minor_version(header)]) + primitives.varint(len(body)) + body
+    newest = max([minor_version(header), *map(_since, sections)])
+    front = MAGIC + bytes([MAJOR, newest]) + primitives.varint(len(body)) + body
     return front + _crc(front) + b"".join(pack_section(section) for section in sections)
 
 
@@ -161,20 +167,22 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[
 def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
     """Raise CorruptError unless the sections, (type, track) of each, have their canonical order.
 
-    Of every track the parameters, then any number of latents if it is a pyramid; last, at most one
-    metadata section.
+    Of every track the parameters, and if it is a pyramid any number of latents and at most one
+    residual; last, at most one metadata section.
     """
     known = [(kind, track) for kind, track in found if kind in set(SectionType)]
     wanted: list[tuple[int, int]] = []
     for number, track in enumerate(header.tracks):
-        latents = (int(SectionType.LATENTS), number)
-        pyramid = isinstance(track.spec, PyramidSpec)
         wanted.append((int(SectionType.PARAMETERS), number))
-        wanted += [latents] * (known.count(latents) if pyramid else 0)
+        if isinstance(track.spec, PyramidSpec):
+            latents = (int(SectionType.LATENTS), number)
+            residual = (int(SectionType.RESIDUAL), number)
+            wanted += [latents] * known.count(latents)
+            wanted += [residual] * min(1, known.count(residual))
     if known not in (wanted, [*wanted, (int(SectionType.METADATA), 0)]):
         raise CorruptError(
-            "sections: one parameters section per track, then its latents, and metadata last, "
-            f"expected; found {known[:20]}"
+            "sections: one parameters section per track, then its latents and residual, and "
+            f"metadata last, expected; found {known[:20]}"
         )
 
 

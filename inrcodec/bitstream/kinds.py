@@ -52,11 +52,12 @@ def check_specs(specs: Sequence[FieldSpec], limits: Limits) -> None:
     within("parameters", sum(spec.parameter_count for spec in specs), limits.parameters)
     pyramids = [spec for spec in specs if isinstance(spec, PyramidSpec)]
     within("latents", sum(spec.latent_count for spec in pyramids), limits.latents)
-    work = sum(_context_macs(spec) for spec in pyramids)
+    work = sum(context_macs(spec) for spec in pyramids)
     within("multiply-accumulates of context networks", work, limits.macs)
 
 
-def _context_macs(spec: PyramidSpec) -> int:
+def context_macs(spec: PyramidSpec) -> int:
+    """Multiply-accumulates of its context network for all latents."""
     weights = sum(tensor.size for tensor in spec.tensors() if tensor.role == "context")
     return weights * spec.latent_count
 

@@ -62,7 +62,11 @@ def unpack_partial(
         raise first
     check_order(header, found)
     placed = place_sections(header, sections, None if first is None else damaged)
-    usable = tuple(s for s in placed if s.type != SectionType.LATENTS or s.place)
+    # A residual is of what the whole field gives.
+    useless = (
+        {SectionType.LATENTS} if first is None else {SectionType.LATENTS, SectionType.RESIDUAL}
+    )
+    usable = tuple(s for s in placed if s.place or s.type not in useless)
     return header, usable, _missing(header, usable, count, first) if first else None
 
 

@@ -17,6 +17,7 @@ class SectionType(IntEnum):
     METADATA = 0x01
     PARAMETERS = 0x81
     LATENTS = 0x82
+    RESIDUAL = 0x83
 
 
 class KindId(IntEnum):
@@ -79,6 +80,7 @@ class AxisId(IntEnum):
 
 
 SINCE: dict[type[IntEnum], dict[int, int]] = {
+    SectionType: {SectionType.RESIDUAL: 2},
     KindId: {KindId.PYRAMID: 1},
     ContentId: {ContentId.ARRAY: 2},
     DtypeId: {dtype: 2 for dtype in DtypeId if dtype > DtypeId.FLOAT32},
@@ -125,6 +127,9 @@ PYRAMID_VARIANT_FIELDS = (
     ("axis", "varint"),
     ("differences", "varint"),
 )
+
+RESIDUAL_FIELDS = (("step", "number"), ("digits", "u8"))
+RESIDUAL_CODE_FIELDS = (("base", "varint"), ("tile", "varint"), ("contexts", "widths"))
 
 MAX_VARINT_BYTES = 9
 """A varint holds at most 63 bits."""

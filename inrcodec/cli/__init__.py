@@ -215,7 +215,10 @@ def _encode_words(words: _Command) -> None:
     add("--bpp", type=float, metavar="X", help="bits per pixel of the whole file, at most")
     add("--target-size", type=values.count, metavar="N", help="bytes, at most; 12k, 1.5M")
     add("--psnr", type=float, metavar="DB", help="PSNR in dB, within 0.05")
-    add("--lossless", action="store_true", help="refused: no field can do it yet")
+    about = "the most that a sample may be off, in its unit or, as in 1%%, of the value range"
+    add("--max-error", type=values.bound, metavar="E", help=about)
+    about = "every sample of integers exactly: --max-error 0"
+    add("--lossless", dest="max_error", action="store_const", const=0.0, help=about)
     add = words.add_argument
     about = f"what to keep small beside the size ({TUNES[0]})"
     add("--tune", choices=TUNES, help=about)

@@ -15,7 +15,7 @@ from inrcodec.codec import decode, is_inrc
 from inrcodec.errors import ExitCode, InrcodecError, UsageError
 from inrcodec.files.signals import read_signal
 from inrcodec.files.sources import NamedBytes, read_bytes, read_start
-from inrcodec.query.quality import psnr
+from inrcodec.query.quality import largest_difference, psnr
 from inrcodec.signal import Signal, is_picture
 
 MS_SSIM_SIDE = 161
@@ -46,7 +46,7 @@ def compare(args: argparse.Namespace) -> ExitCode:
         "psnr": psnr(reference, other),
         "ms_ssim": _ms_ssim(reference, other),
         "bpp": reference_bpp if other_bpp is None else other_bpp,
-        "max_error": _max_error(reference, other),
+        "max_error": largest_difference(reference.samples, other.samples),
     }
     if args.json:
         put(as_json(record))
@@ -82,12 +82,6 @@ def _alike(other: Signal, reference: Signal) -> Signal:
     if longer != shorter + (1,) * (len(longer) - len(shorter)):
         return other
     return replace(other, samples=other.samples.reshape(wanted))
-
-
-def _max_error(reference: Signal, other: Signal) -> float:
-    """Largest difference of two samples, in their unit."""
-    rows = zip(reference.samples, other.samples, strict=True)
-    return max(float(np.abs(np.subtract(a, b, dtype=np.float64)).max()) for a, b in rows)
 
 
 def _ms_ssim(reference: Signal, other: Signal) -> float | None:

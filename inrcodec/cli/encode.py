@@ -28,10 +28,6 @@ _NO_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory")
 
 def encode(args: argparse.Namespace) -> ExitCode:
     """Everything that can be refused is refused before the first fit."""
-    if args.lossless:
-        raise UsageError(
-            "--lossless: the kinds of field so far are lossy; ask for a --psnr, or use PNG"
-        )
     names = (field.name for field in fields(Settings))
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     settings = Settings(**given)
@@ -88,6 +84,7 @@ def _record(job: Job, encoded: Encoded, settings: Settings, device: str) -> dict
         "samples": encoded.positions,
         "bpp": encoded.bpp,
         "psnr": encoded.psnr,
+        "max_error": encoded.max_error,
         "ms_ssim": encoded.ms_ssim,
         "seconds": encoded.seconds,
         "steps": encoded.steps,
@@ -107,6 +104,8 @@ def _report(args: argparse.Namespace, job: Job, record: dict[str, Any]) -> None:
         put(as_json(record))
     elif not args.quiet:
         size = f"{record['bytes']} bytes, {record['bpp']:.3f} bpp, {record['psnr']:.2f} dB"
+        if args.max_error is not None:
+            size += f", at most {record['max_error']:g} off"
         if record["ms_ssim"] is not None:
             size += f", MS-SSIM {record['ms_ssim']:.4f}"
         say(f"{name}: {size}, {record['kind']} {record['net']}, {record['seconds']:.0f} s")

@@ -38,6 +38,15 @@ def positive(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 9999")
 
 
+def bound(text: str) -> float | str:
+    """A number, or a share as in 1%."""
+    try:
+        return text if text.endswith("%") else float(text)
+    except ValueError as error:
+        message = f"{text!r} is no bound; give a number as in 0.5, or a share as in 1%"
+        raise argparse.ArgumentTypeError(message) from error
+
+
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between them."""
     found = tuple(text.split(","))

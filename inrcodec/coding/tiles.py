@@ -87,7 +87,7 @@ class TiledLatents:
         network: IntegerNetwork,
         sections: Mapping[int, Sequence[Coded]],
     ) -> None:
-        self._spec, self._network, self._sections = spec, network, sections
+        self.spec, self._network, self._sections = spec, network, sections
         self._begun: dict[int, _Tile] = {}
         self._locks = [threading.Lock() for _ in range(math.prod(tile_counts(spec)))]
 
@@ -100,7 +100,7 @@ class TiledLatents:
         if out.size == 0:
             return out
         for tile in self._tiles(level, window):
-            own = tile_window(self._spec, tile, level)
+            own = tile_window(self.spec, tile, level)
             source, target = [], []
             for (first, last), (start, stop) in zip(own, window, strict=True):
                 low, high = max(first, start), min(last, stop)
@@ -111,10 +111,10 @@ class TiledLatents:
 
     def _tiles(self, level: int, window: Sequence[tuple[int, int]]) -> list[int]:
         """Tiles that have latents of a level in a window."""
-        counts = tile_counts(self._spec)
+        counts = tile_counts(self.spec)
         sides = [
-            (self._spec.tile >> times) or max(self._spec.lattice)
-            for times in self._spec.halvings(level)
+            (self.spec.tile >> times) or max(self.spec.lattice)
+            for times in self.spec.halvings(level)
         ]
         along = [
             range(start // side, (stop - 1) // side + 1)
@@ -139,7 +139,7 @@ class TiledLatents:
 
     def _begin(self, tile: int) -> _Tile:
         """The tile with all but its last section decoded."""
-        windows = [tile_window(self._spec, tile, level) for level in range(self._spec.levels)]
+        windows = [tile_window(self.spec, tile, level) for level in range(self.spec.levels)]
         planes = tuple(
             np.zeros([stop - start for start, stop in each], np.int32) for each in windows
         )
@@ -147,7 +147,7 @@ class TiledLatents:
         for levels, payload, what in self._sections.get(tile, ()):
             if rest is not None:
                 rest.decode(sys.maxsize)
-            rest = begin_levels(self._spec, self._network, planes, levels, tile, payload, what)
+            rest = begin_levels(self.spec, self._network, planes, levels, tile, payload, what)
             finest = levels[-1]
         return _Tile(planes, rest, finest)
 

@@ -123,6 +123,9 @@ def component_goal(goal: PyramidGoal, mixed: Mixture) -> PyramidGoal:
         error = max(10 ** (-goal.psnr / 10) * (1 - LOADINGS_ERROR) - mixed.left_out, 1e-15)
         error *= len(mixed.values) / (mixed.rank * mixed.reach**2)
         return PyramidGoal(psnr=-10 * math.log10(error))
+    if goal.bound is not None:
+        # The error of the signal is not known while components are fitted.
+        return PyramidGoal(rate_weight=first_weight(goal, 0) / mixed.reach**2)
     assert goal.bits is not None
     loadings = BITS_PER_LOADING * mixed.rank * len(mixed.values)
     return PyramidGoal(bits=max(goal.bits - loadings, 0.3 * goal.bits))

@@ -110,31 +110,35 @@ TUNES = ("mse", "ms-ssim")
 MAX_HIDDEN_LAYERS, MAX_UNITS = 3, 64
 """Of the networks of a pyramid, for its fit."""
 
+_SHARE = re.compile(r"\d*\.?\d+(e-?\d+)?%", re.ASCII | re.IGNORECASE)
 _SIREN_NET = re.compile(r"(\d{1,2})x(\d{1,4})")
 _PYRAMID_NET = re.compile(r"((?:\d{1,3}-)*\d{1,3}|)/((?:\d{1,3}-)*\d{1,3}|)/([0-2])")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a user can ask of the encoder. At most one of the four targets may be given.
+    """Everything a user can ask of the encoder. At most one of the five targets may be given.
 
     `quality` 0..100 sets what a bit has to be worth (`pyramid`: lambda halves every 12.5) or a rate
     (`siren`: it doubles every 20); `bpp` is bits per position of the whole file; `target_size` is
-    its bytes, never exceeded; `psnr` is in dB on the samples' own type. `kind` is `pyramid`
-    (default), `siren`, or `auto` for the better of the two. `net` is sine layers x width, as in
-    10x28, and implies `siren`; or, for `pyramid`, widths of the hidden layers of contexts and of
-    synthesis and the number of residual convolutions, as in 12-12/24/2. `steps` and `rate_weight`
-    (lambda) override the preset's steps and the target. `kept` is for a `pyramid`: so many of the
-    first axes are not halved from level to level. `mix` names an axis along which the signal is
-    coded as a mixture of components, `rank` of them or as many as are worth it. `tune` is the
-    distortion that a fit makes small: `mse` (default) or, for the colours of a picture in a
-    `pyramid`, `ms-ssim`. `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
+    its bytes, never exceeded; `psnr` is in dB on the samples' own type; `max_error` is the most
+    that any decoded sample may be off at native size, in the unit of the samples or, as "1%", of
+    their value range, 0 for none of integers. `kind` is `pyramid` (default), `siren`, or `auto` for
+    the better of the two. `net` is sine layers x width, as in 10x28, and implies `siren`; or, for
+    `pyramid`, widths of the hidden layers of contexts and of synthesis and the number of residual
+    convolutions, as in 12-12/24/2. `steps` and `rate_weight` (lambda) override the preset's steps
+    and the target. `kept` is for a `pyramid`: so many of the first axes are not halved from level
+    to level. `mix` names an axis along which the signal is coded as a mixture of components, `rank`
+    of them or as many as are worth it. `tune` is the distortion that a fit makes small: `mse`
+    (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in seconds
+    bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
     bpp: float | None = None
     target_size: int | None = None
     psnr: float | None = None
+    max_error: float | str | None = None
     effort: int = DEFAULT_EFFORT
     max_time: float | None = None
     seed: int = 0
@@ -152,12 +156,12 @@ class Settings:
     def __post_init__(self) -> None:
         targets = [
             name
-            for name in ("quality", "bpp", "target_size", "psnr")
+            for name in ("quality", "bpp", "target_size", "psnr", "max_error")
             if getattr(self, name) is not None
         ]
         if len(targets) > 1:
             raise UsageError(f"{' and '.join(targets)}: one target at a time")
-        if self.rate_weight is not None and targets not in ([], ["quality"]):
+        if self.rate_weight is not None and targets not in ([], ["quality"], ["max_error"]):
             raise UsageError(f"rate_weight (--lambda) and {targets[0]}: one of them at a time")
         _within("quality", self.quality, 0, 100)
         _within("effort", self.effort, min(EFFORT), max(EFFORT))
@@ -194,16 +198,30 @@ class Settings:
             )
         if self.tune != "mse" and self.chosen_kind != "pyramid":
             raise UsageError(f"tune {self.tune}: a pyramid is needed, not a {self.chosen_kind}")
+        if self.max_error is not None:
+            self._check_bound()
         if self.net is not None:
             if self.chosen_kind == "siren":
                 self.layers()
             else:
                 self.pyramid_preset()
 
+    def _check_bound(self) -> None:
+        known = isinstance(self.max_error, int | float) or _SHARE.fullmatch(str(self.max_error))
+        if not known:
+            raise UsageError(
+                f"max_error {self.max_error!r}: a number or a share as in 1% is needed"
+            )
+        _within("max_error", float(str(self.max_error).rstrip("%")), 0, 1e37)
+        if self.tune != "mse":
+            raise UsageError(f"max_error and tune {self.tune}: a bound is tuned for mse")
+        if self.chosen_kind == "siren":
+            raise UsageError("max_error: a siren's values differ between machines; use a pyramid")
+
     @property
     def chosen_kind(self) -> str:
         """The kind asked for, by name or by the form of `net`."""
-        if self.kind is not None:
+        if self.kind is not None and not (self.kind == AUTO and self.max_error is not None):
             return self.kind
         return "siren" if _SIREN_NET.fullmatch(self.net or "") else "pyramid"
 
@@ -258,7 +276,11 @@ class Settings:
             return self.target_size
         if self.bpp is not None:
             return self.bpp * positions / 8
-        if self.psnr is not None or (self.net is not None and self.quality is None):
+        if (
+            self.psnr is not None
+            or self.max_error is not None
+            or (self.net is not None and self.quality is None)
+        ):
             return math.inf
         if self.chosen_kind == "pyramid":
             return math.inf

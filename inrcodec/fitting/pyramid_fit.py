@@ -24,6 +24,7 @@ from inrcodec.fitting.pyramid_targets import (
     FIRST_LATENTS,
     LEAST_LATENTS,
     PyramidGoal,
+    Shared,
     Steered,
     first_weight,
 )
@@ -97,6 +98,8 @@ def _weight(goal: PyramidGoal, positions: int) -> Weight:
         return lambda share, error, bpp: first
     if goal.psnr is not None:
         return Steered(first, psnr=goal.psnr)
+    if goal.bound is not None:
+        return Shared(first, goal.bound)
     assert goal.bits is not None
     # Until `_measuring` knows what the networks will take.
     return Steered(first, bpp=FIRST_LATENTS * goal.bits / positions)

@@ -41,10 +41,10 @@ def values_and_bits(
     bits = []
     for level, latent in enumerate(latents):
         inputs = _contexts(latents, level, spec.kept)
-        mean, scale = _network(tensors, "context", inputs).view(2, *latent.shape)
-        bits.append(_code_length(latent, mean, scale))
+        mean, scale = network(tensors, "context", inputs).view(2, *latent.shape)
+        bits.append(code_length(latent, mean, scale))
     features = [_upsampled(spec, tensors, latent, level) for level, latent in enumerate(latents)]
-    values = _network(tensors, "synthesis", torch.stack(features).flatten(1)) + OUTPUT_CENTRE
+    values = network(tensors, "synthesis", torch.stack(features).flatten(1)) + OUTPUT_CENTRE
     values = values.view(spec.outputs, *spec.lattice)
     for index in range(spec.residuals):
         change = _convolved(tensors, index, values, spec.kept)
@@ -65,7 +65,7 @@ def _chunked(function: Callable[[Tensor], Tensor], columns: Tensor) -> Tensor:
     return torch.cat([function(chunk) for chunk in columns.split(CHUNK, 1)], 1)
 
 
-def _network(tensors: Tensors, name: str, inputs: Tensor) -> Tensor:
+def network(tensors: Tensors, name: str, inputs: Tensor) -> Tensor:
     """Outputs `[outputs, positions]` of hidden ReLU layers and a linear skip."""
     depth = sum(key.startswith(f"{name}_weight") for key in tensors)
 
@@ -110,7 +110,7 @@ def _contexts(latents: Sequence[Tensor], level: int, kept: int) -> Tensor:
     return torch.stack(contexts).flatten(1)
 
 
-def _code_length(value: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+def code_length(value: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Bits of integers under a Laplace distribution; nothing overflows at a scale of 2^-5."""
     inverse = torch.exp2(-log_scale.clamp(LEAST_SCALE, MOST_SCALE))
     distance = (value - mean).abs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -12,6 +13,12 @@ from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
+from inrcodec.fitting.bounds import (
+    absolute_bound,
+    bound_share,
+    step_of_bound,
+    within_bound,
+)
 from inrcodec.fitting.constant import constant_track
 from inrcodec.fitting.mixture import component_goal, joined, mixed_axis, mixture
 from inrcodec.fitting.ms_ssim import MsSsim, scale_count
@@ -32,7 +39,7 @@ from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight, weight_o
 from inrcodec.fitting.rate_control import Goal, fit_track
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import Samples, normalised
-from inrcodec.fitting.schedule import Budget, Progress, quiet
+from inrcodec.fitting.schedule import Budget, Progress, finished, quiet
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import Workers, working
 from inrcodec.signal import Signal
@@ -59,6 +66,9 @@ def fit_signal(
     if settings.tune == "ms-ssim":
         # Refused before alpha is fitted.
         scale_count(parts[0].info.lattice)
+    if settings.max_error is not None:
+        for part in parts:
+            step_of_bound(absolute_bound(settings.max_error, part.info), part.info)
     left = settings.budget_bytes(parts[0].info.positions) - fixed_bytes
     fit_part = _fit_siren if settings.chosen_kind == "siren" else _fit_pyramid
     fitted: list[FittedTrack] = []
@@ -72,9 +82,14 @@ def fit_signal(
                 own.interrupted = True
                 hurried = replace(settings, steps=min(HURRIED_FIT_STEPS, settings.steps or 10**9))
             available = max(left if last else left * ALPHA_SHARE, 0.0)
-            track = constant_track(part) or fit_part(
-                part, hurried, available, own, progress, workers
-            )
+            # A constant is exact without more.
+            track = constant_track(part)
+            if track is None:
+                track = fit_part(part, hurried, available, own, progress, workers)
+                if settings.max_error is not None:
+                    bound = absolute_bound(settings.max_error, part.info)
+                    bounded = partial(within_bound, part, track, bound, settings.seed)
+                    track = finished(bounded, own)
             budget.interrupted |= own.interrupted
             left -= track.bytes
             fitted.insert(0, track)
@@ -114,6 +129,9 @@ def _fit_pyramid(
     goal = PyramidGoal(rate_weight=weight_of_quality(settings.asked_quality))
     if settings.rate_weight is not None:
         goal = PyramidGoal(rate_weight=settings.rate_weight)
+    elif settings.max_error is not None:
+        bound = absolute_bound(settings.max_error, part.info)
+        goal = PyramidGoal(bound=bound_share(bound, part.info))
     elif settings.psnr is not None:
         goal = PyramidGoal(psnr=settings.psnr)
     elif math.isfinite(available) and settings.quality is None:
@@ -173,7 +191,7 @@ def _track(
         fitted.steps,
         float_psnr,
         fitted.latents,
-        size + section_bytes(spec, size),
+        bytes=size + section_bytes(spec, size),
     )
 
 

@@ -17,7 +17,8 @@ class FittedTrack:
     any, and how they came to be.
 
     `float_psnr` is that of the fit before parameters were rounded, in dB, over all positions, and
-    `bytes` what its sections take, at most.
+    `bytes` what its sections take, at most. `residual` is the payload of the section that keeps
+    samples within a bound, where one was asked.
     """
 
     spec: FieldSpec
@@ -25,4 +26,5 @@ class FittedTrack:
     steps: int
     float_psnr: float
     latents: tuple[NDArray[np.int32], ...] = ()
+    residual: bytes | None = None
     bytes: float = 0.0

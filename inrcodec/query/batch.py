@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inrcodec.errors import UsageError
 from inrcodec.query.evaluator import at_many, evaluator
 from inrcodec.query.lattice import checked_points
-from inrcodec.query.render import check_points, from_field_values
+from inrcodec.query.render import check_points, point_values
 from inrcodec.query.view import SignalView
 
 
@@ -27,17 +27,17 @@ def query_many(
         points = np.broadcast_to(points, (len(views), *points.shape))
     if points.ndim != 3 or len(points) != len(views):
         raise UsageError(f"points: {list(points.shape)} does not fit {len(views)} views")
-    infos, asked, places = [], [], []
+    layers, asked, places = [], [], []
     for view, own in zip(views, points, strict=True):
         for layer in view.layers:
-            infos.append(layer.info)
+            layers.append(layer)
             asked.append(evaluator(layer.field, layer.info))
             places.append(checked_points(layer.info, own))
             check_points(asked[-1], places[-1], view.limits)
     values = iter(
         [
-            from_field_values(own, info)
-            for own, info in zip(at_many(asked, places), infos, strict=True)
+            point_values(own, layer.info, near, layer.residual)
+            for own, layer, near in zip(at_many(asked, places), layers, places, strict=True)
         ]
     )
     return [np.concatenate([next(values) for _ in view.layers], axis=-1) for view in views]

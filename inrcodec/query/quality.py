@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inrcodec.errors import UsageError
 from inrcodec.signal import Signal
+
+Array = NDArray[np.generic]
+
+
+def largest_difference(reference: Array, other: Array) -> float:
+    """Largest absolute difference of two sample arrays of one shape, in their unit."""
+    rows = zip(reference, other, strict=True)
+    return max(float(np.abs(np.subtract(a, b, dtype=np.float64)).max()) for a, b in rows)
 
 
 def psnr(reference: Signal, other: Signal) -> float:

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
+from inrcodec.coding.residual import Residual
 from inrcodec.errors import LimitError
 from inrcodec.fields.field import Field
+from inrcodec.query.bounded import bounded_points, bounded_samples
 from inrcodec.query.evaluator import Evaluator, evaluator
 from inrcodec.query.kernels.reference import Floats
-from inrcodec.query.lattice import Window, checked_points, fine_window
+from inrcodec.query.lattice import Window, blocks, checked_points, fine_window
 from inrcodec.signal import SignalInfo
 
 Samples = NDArray[np.generic]
@@ -32,8 +34,11 @@ def render(
     size: Sequence[int] | None = None,
     window: Window | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    residual: Residual | None = None,
 ) -> Samples:
     """Samples `[*window, channels]` of the field resampled to `size`, in the signal's dtype.
+
+    At native size the residual, if there is one, is added.
 
     Where `size` is smaller than the native lattice, each sample is the mean of evenly spaced
     points of its cell, at least as dense as the native lattice. Any window equals the same window
@@ -48,11 +53,21 @@ def render(
     factors = [whole // cells for whole, cells in zip(fine, coarse, strict=True)]
     if out.size == 0:
         return out
-    if math.prod(factors) == 1:
+    if residual is not None and coarse == tuple(info.lattice):
+        _fill_bounded(out, asked, residual, window)
+    elif math.prod(factors) == 1:
         asked.fill(out, lambda values: to_samples(values, info), fine, inner)
     else:
         _fill_with_means(out, asked, info, fine, window, factors)
     return out
+
+
+def _fill_bounded(out: Samples, asked: Evaluator, residual: Residual, window: Window) -> None:
+    """Write samples of a window at native size, block by block."""
+    for place, part in blocks(window, BAND):
+        values = np.empty([*(stop - start for start, stop in part), out.shape[-1]], np.float32)
+        asked.fill(values, lambda same: same, residual.info.lattice, part)
+        out[place] = bounded_samples(values, residual, part)
 
 
 def _fill_with_means(
@@ -137,13 +152,28 @@ def _scaled(values: Floats, low: float, high: float, dtype: str) -> NDArray[Any]
 
 
 def sample_points(
-    field: Field, info: SignalInfo, points: NDArray[np.floating], limits: Limits = DEFAULT_LIMITS
+    field: Field,
+    info: SignalInfo,
+    points: NDArray[np.floating],
+    limits: Limits = DEFAULT_LIMITS,
+    residual: Residual | None = None,
 ) -> Floats:
-    """Values `[points, channels]` at lattice positions, in the unit of the samples."""
+    """Values `[points, channels]` at lattice positions, in the unit of the samples.
+
+    The residual, if there is one, is added at positions of samples.
+    """
     places = checked_points(info, points)
     asked = evaluator(field, info)
     check_points(asked, places, limits)
-    return from_field_values(asked.at(places), info)
+    return point_values(asked.at(places), info, places, residual)
+
+
+def point_values(
+    values: Floats, info: SignalInfo, places: NDArray[np.float64], residual: Residual | None
+) -> Floats:
+    """Field values at points in the unit of the samples."""
+    known = from_field_values(values, info)
+    return known if residual is None else bounded_points(values, residual, places, known)
 
 
 def sample_slopes(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
+from inrcodec.coding.residual import Residual
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
 from inrcodec.query.coordinates import Places, places
@@ -22,10 +23,13 @@ from inrcodec.signal import Signal, SignalInfo
 
 @dataclass(frozen=True)
 class Layer:
-    """One track made ready: what its samples mean, and the field that gives them."""
+    """One track made ready: what its samples mean, the field that gives them, and what keeps them
+    within a bound at native size, if anything does.
+    """
 
     info: SignalInfo
     field: Field
+    residual: Residual | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class SignalView:
         asked = [evaluator(layer.field, layer.info) for layer in self.layers]
         check_work(asked, size, fine, self.limits)
         parts = [
-            render(layer.field, layer.info, lattice, window, self.limits) for layer in self.layers
+            render(layer.field, layer.info, lattice, window, self.limits, layer.residual)
+            for layer in self.layers
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
@@ -86,11 +91,11 @@ class SignalView:
         numbers in the unit of their axis, or dates where that is time, and broadcast; positions
         between samples are linear between the coordinates of the samples. Values are in the unit of
         the samples, neither rounded nor clamped; NaN where a siren is asked farther away than
-        float32 can tell.
+        float32 can tell. Of a signal within a bound, those between samples are the field's alone.
         """
         asked = self._places(points, coordinates)
         parts = [
-            sample_points(layer.field, layer.info, asked.points, self.limits)
+            sample_points(layer.field, layer.info, asked.points, self.limits, layer.residual)
             for layer in self.layers
         ]
         values = np.concatenate(parts, axis=-1)

@@ -1,0 +1,188 @@
+"""Joins a Signal, its fitted field and an error bound with the payload of a Residual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inrcodec.coding.context import IntegerNetwork, LevelContexts
+from inrcodec.coding.native_latents import code_length
+from inrcodec.coding.quantize import TensorRecipe, dequantize, step_size
+from inrcodec.coding.residual import (
+    MAX_DIGITS,
+    Network,
+    digit_spec,
+    grid_of,
+    pack_residual,
+    to_digits,
+)
+from inrcodec.coding.weights import best_table, pack_weights
+from inrcodec.errors import CorruptError
+from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fitting.pyramid_forward import code_length as soft_code_length
+from inrcodec.fitting.pyramid_forward import network as soft_network
+from inrcodec.fitting.schedule import cosine
+from inrcodec.query.lattice import block_shape
+from inrcodec.signal import SignalInfo
+
+CONTEXTS = (8,)
+"""Hidden units of the context network of a residual."""
+
+TILES = {1: 2**16, 2: 256, 3: 32, 4: 16}
+"""Edges of tiles by axes of the grid, where the residual is long enough for its parts to be
+worth having alone."""
+
+TILE_BYTES = 400
+"""What a tile has to hold on average."""
+
+LARGE = 4000
+"""Multiples beyond it are coded in digits ..."""
+
+BASE = 255
+"""... to this base."""
+
+MOST_MULTIPLE = LARGE * BASE ** (MAX_DIGITS - 1)
+"""What digits can say."""
+
+STEPS, RATE = 300, 0.03
+"""Of the fit of a context network, and its first rate."""
+
+SAMPLE, MOST = 2**16, 2**19
+"""Positions that a network is fitted to, and that its rounding is tried on, about."""
+
+FIRST_STEP, COARSEST_STEP, FINEST_STEP = 76, 92, 56
+"""Indices of quantiser steps that parameters are tried with."""
+
+Integers = NDArray[np.int64]
+
+
+def fit_residual(info: SignalInfo, step: float, multiples: Integers, seed: int) -> bytes:
+    """Payload of the section of `multiples` `[*lattice, channels]` of the step."""
+    if not multiples.any():
+        return pack_residual(info, step, multiples, 0, 0, (), ())
+    largest = int(np.abs(multiples).max())
+    count = 1
+    while largest > LARGE * BASE ** (count - 1):
+        count += 1
+    grid = np.moveaxis(multiples, -1, 0).reshape(grid_of(info))
+    whole = digit_spec(info, CONTEXTS, 0)
+    networks: list[Network] = []
+    bits = 0.0
+    for plane in to_digits(grid, BASE, count):
+        network, own = _fitted(whole, plane, seed)
+        networks.append(network)
+        bits += own
+    tile = _tile_edge(grid.shape, bits / 8)
+    return pack_residual(info, step, multiples, BASE, tile, CONTEXTS, networks)
+
+
+def _tile_edge(grid: tuple[int, ...], size: float) -> int:
+    """Edge of the tiles, for so many bytes in all; 0 for one piece."""
+    edge = TILES[len(grid)]
+    while edge < max(grid):
+        if math.prod(-(-each // edge) for each in grid) * TILE_BYTES <= size:
+            return edge
+        edge *= 2
+    return 0
+
+
+def _fitted(spec: PyramidSpec, plane: NDArray[np.int32], seed: int) -> tuple[Network, float]:
+    """A network for the digits of a grid, and about the bits they take with it."""
+    rng = np.random.default_rng(seed)
+    raster = np.arange(plane.size)
+    if plane.size > SAMPLE:
+        raster = np.sort(rng.choice(plane.size, SAMPLE, replace=False))
+    contexts = LevelContexts(plane.shape, [])
+    contexts.fill(plane)
+    inputs = np.zeros((spec.context_count, len(raster)), np.float32)
+    inputs[: contexts.own_count] = contexts.own(contexts.places(raster))
+    values = torch.from_numpy(plane.ravel()[raster].astype(np.float32))
+    parameters = _descended(spec, torch.from_numpy(inputs), values, rng)
+    return _rounded(spec, plane, parameters)
+
+
+def _descended(
+    spec: PyramidSpec, inputs: Tensor, values: Tensor, rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Weights with which the values take few bits, by Adam over all of them at once."""
+    spread = float(values.abs().mean()) + 0.05
+    tensors = {}
+    own = int((inputs.abs().amax(dim=1) > 0).sum())
+    for shape in spec.tensors():
+        first = np.zeros(shape.shape)
+        if shape.name == "context_weight0":
+            first = rng.normal(0, 1 / math.sqrt(max(own, 1)) / max(spread, 1), shape.shape)
+        elif shape.name == f"context_bias{len(spec.contexts)}":
+            first[1] = math.log2(spread)
+        tensors[shape.name] = torch.tensor(first, dtype=torch.float32, requires_grad=True)
+    optimiser = torch.optim.Adam(tensors.values(), lr=RATE, betas=(0.9, 0.99))
+    for index in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * cosine(index / STEPS)
+        mean, scale = soft_network(tensors, "context", inputs)
+        bits = soft_code_length(values, mean, scale).mean()
+        optimiser.zero_grad()
+        bits.backward()
+        optimiser.step()
+    return {name: tensor.detach().numpy().astype(np.float64) for name, tensor in tensors.items()}
+
+
+def _rounded(
+    spec: PyramidSpec, plane: NDArray[np.int32], parameters: dict[str, NDArray[np.float64]]
+) -> tuple[Network, float]:
+    """The parameters as symbols, with the steps at which they and the digits take the fewest bits,
+    found one array at a time; and those bits.
+    """
+    window = _middle(plane.shape)
+    part = np.ascontiguousarray(plane[window])
+    small = replace(spec, lattice=part.shape)
+    share = plane.size / part.size
+
+    def tried(steps: dict[str, int]) -> tuple[float, Network]:
+        symbols = {
+            name: np.rint(parameters[name] / step_size(index)).astype(np.int32)
+            for name, index in steps.items()
+        }
+        recipes = [
+            TensorRecipe(steps[t.name], best_table(symbols[t.name].ravel())) for t in tensors
+        ]
+        bits = 8.0 * len(pack_weights(spec, symbols, recipes))
+        try:
+            integer = IntegerNetwork.of(spec, dequantize(spec, symbols, recipes).parameters)
+        except CorruptError:
+            return math.inf, (symbols, recipes)
+        return bits + share * code_length(small, integer, [part])[0], (symbols, recipes)
+
+    tensors = spec.tensors()
+    steps = {tensor.name: FIRST_STEP for tensor in tensors}
+    least, best = tried(steps)
+    for name, change in _trials(steps):
+        while FINEST_STEP <= steps[name] + change <= COARSEST_STEP:
+            moved = steps | {name: steps[name] + change}
+            bits, network = tried(moved)
+            if bits >= least:
+                break
+            least, best, steps = bits, network, moved
+    return best, least
+
+
+def _trials(steps: dict[str, int]) -> Iterator[tuple[str, int]]:
+    for size in (4, 2):
+        for name in list(steps):
+            yield name, size
+            yield name, -size
+
+
+def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """About MOST positions in the middle of a grid."""
+    edges = block_shape(shape, MOST)
+    return tuple(
+        slice((size - edge) // 2, (size - edge) // 2 + edge)
+        for size, edge in zip(shape, edges, strict=True)
+    )
