@@ -15,6 +15,7 @@ from inrcodec.bitstream.header import Header, Track, described_bytes
 from inrcodec.bitstream.metadata import pack_metadata, unpack_metadata
 from inrcodec.bitstream.partial import unpack_partial
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
+from inrcodec.coding.mask import unpack_mask
 from inrcodec.coding.residual import unpack_residual
 from inrcodec.coding.tracks import pack_track, unpack_track
 from inrcodec.coding.weights import unpack_weights
@@ -22,7 +23,7 @@ from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
 from inrcodec.files.arrays import check_signal, from_array
 from inrcodec.files.sources import USUALLY_KEPT, Source, read_bytes
 from inrcodec.fitting.presets import Settings
-from inrcodec.query.quality import largest_difference, psnr
+from inrcodec.query.quality import largest_difference, psnr, same_missing
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, Signal, split_alpha
 
@@ -71,6 +72,7 @@ def encode(
     *,
     axes: Sequence[str | Axis] | None = None,
     variable: str | None = None,
+    fill: float | None = None,
     keep: Collection[str] = USUALLY_KEPT,
     **settings: Any,
 ) -> bytes:
@@ -80,12 +82,13 @@ def encode(
     `.npz`, NIfTI, netCDF, HDF5 or zarr. An array `[height, width]` or `[height, width, 1..4]` is a
     picture; one of another shape, or with `axes` (names, such as `"zyx"`, or whole descriptions),
     is a volume, series or whatever it is, of 1 to 4 axes and, in one dimension more, channels.
-    `variable` says which array of a file is meant, `keep` names the metadata to keep: those of
-    `inrcodec.files.signals.read_signal`. All other arguments are those of
-    `inrcodec.fitting.presets.Settings`. Raises InrcodecError. To get the best so far after a
+    Samples that are NaN, masked (`numpy.ma`) or equal to `fill` are missing: they are never fitted,
+    and missing again when decoded. `variable` says which array of a file is meant, `keep` names the
+    metadata to keep: those of `inrcodec.files.signals.read_signal`. All other arguments are those
+    of `inrcodec.fitting.presets.Settings`. Raises InrcodecError. To get the best so far after a
     Ctrl-C, use `encode_signal`.
     """
-    encoded = encode_signal(as_signal(source, keep, axes, variable), Settings(**settings))
+    encoded = encode_signal(as_signal(source, keep, axes, variable, fill), Settings(**settings))
     if encoded.interrupted:
         raise KeyboardInterrupt
     return encoded.data
@@ -151,6 +154,8 @@ def _packed(
         sections += pack_track(number, track.spec, symbols, recipes, track.latents)
         if track.residual is not None:
             sections.append(Section(SectionType.RESIDUAL, number, track.residual))
+        if track.mask is not None:
+            sections.append(Section(SectionType.MASK, number, track.mask))
     return pack(header, [*sections, *extra])
 
 
@@ -173,7 +178,9 @@ def _proved(
         if not same or recipes != track.quantised.recipes:
             raise InrcodecError("proof: the file does not decode to what was encoded; report this")
     decoded = view.read()
-    largest = largest_difference(signal.samples, decoded.samples)
+    if not same_missing(signal, decoded):
+        raise InrcodecError("proof: other samples are missing than should be; report this")
+    largest = largest_difference(signal.samples, decoded.samples, signal.missing)
     if settings.max_error is not None:
         from inrcodec.fitting.bounds import absolute_bound
 
@@ -240,7 +247,10 @@ def open(
     for number in signals[signal]:
         track = header.tracks[number]
         residual = unpack_residual(number, track.info, sections, limits)
-        layers.append(Layer(track.info, unpack_track(number, track.spec, sections), residual))
+        mask = unpack_mask(number, track.info, sections, limits)
+        described = track.info if mask is None else replace(track.info, fill=mask.fill)
+        known = unpack_track(number, track.spec, sections)
+        layers.append(Layer(described, known, residual, mask))
     metadata = next((s.payload for s in sections if s.type == SectionType.METADATA), None)
     return SignalView(
         tuple(layers),
@@ -263,6 +273,7 @@ def as_signal(
     keep: Collection[str] = USUALLY_KEPT,
     axes: Sequence[str | Axis] | None = None,
     variable: str | None = None,
+    fill: float | None = None,
 ) -> Signal:
     """Anything `encode` accepts, as a Signal."""
     if isinstance(source, Signal):
@@ -270,10 +281,10 @@ def as_signal(
     if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
         from inrcodec.files.signals import read_signal
 
-        return read_signal(source, keep=keep, axes=axes, variable=variable)
+        return read_signal(source, keep=keep, axes=axes, variable=variable, fill=fill)
     if variable is not None:
         raise UsageError(f"variable {variable!r}: an array has none to choose from; leave it out")
-    return from_array(source, axes)
+    return from_array(source, axes, fill)
 
 
 def is_inrc(data: bytes) -> bool:

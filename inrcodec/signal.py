@@ -29,13 +29,15 @@ class Axis:
 class SignalInfo:
     """Everything about a signal except its samples: what a header describes.
 
-    `value_range` is the pair of sample values that the field's 0 and 1 stand for.
+    `value_range` is the pair of sample values that the field's 0 and 1 stand for, `fill` what
+    samples are where they are missing: None is NaN.
     """
 
     axes: tuple[Axis, ...]
     channels: tuple[str, ...]
     dtype: str
     value_range: tuple[float, float]
+    fill: float | None = None
 
     @property
     def lattice(self) -> tuple[int, ...]:
@@ -55,12 +57,14 @@ class SignalInfo:
 class Signal:
     """Samples of shape `[*lattice, channels]` with their description.
 
-    `metadata` maps a name (`icc`, `exif`, `xmp`) to its bytes.
+    `metadata` maps a name (`icc`, `exif`, `xmp`) to its bytes. `missing`, in the shape of the
+    samples, is true where there is none; None is nowhere.
     """
 
     samples: NDArray[np.generic]
     info: SignalInfo
     metadata: Mapping[str, bytes] = field(default_factory=dict)
+    missing: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
         axes = " x ".join(f"{axis.name}={axis.size}" for axis in self.info.axes)
@@ -101,6 +105,15 @@ def split_alpha(signal: Signal) -> tuple[Signal, ...]:
     colours = replace(info, channels=info.channels[:-1])
     alpha = replace(info, channels=(ALPHA,))
     return (
-        Signal(signal.samples[..., :-1], colours, signal.metadata),
-        Signal(signal.samples[..., -1:], alpha),
+        _part(signal, colours, slice(None, -1), signal.metadata),
+        _part(signal, alpha, slice(-1, None), {}),
     )
+
+
+def _part(
+    signal: Signal, info: SignalInfo, channels: slice, metadata: Mapping[str, bytes]
+) -> Signal:
+    missing = None if signal.missing is None else signal.missing[..., channels]
+    if missing is not None and not missing.any():
+        missing = None
+    return Signal(signal.samples[..., channels], info, metadata, missing)

@@ -406,7 +406,7 @@ def size_of(path: Path) -> int:
     ("array", "what"),
     [
         (np.array([1.0, np.inf]), "infinite"),
-        (np.full((3, 3, 3), np.nan), "27 of 27 are NaN"),
+        (np.full((3, 3, 3), np.nan), "all 27 are missing"),
         (np.ones((3, 3), complex), "complex128"),
         (np.array([{}, 1], dtype=object), "pickled"),
         (np.ones((2, 2, 2, 2, 2), np.int16), "5 dimensions"),

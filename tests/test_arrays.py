@@ -194,7 +194,7 @@ def test_what_is_no_array_of_samples_is_refused(array: object, axes: object, wha
         inrcodec.encode(array, axes=axes)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e38])
 def test_samples_that_are_no_numbers_are_refused(bad: float) -> None:
     volume = waves(4, 5, 6)
     volume[1, 2, 3] = bad

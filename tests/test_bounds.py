@@ -21,13 +21,14 @@ from inrcodec.bitstream.header import Header, Track
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits, SectionType
 from inrcodec.cli import main
 from inrcodec.codec import as_signal, encode_signal
+from inrcodec.coding.grids import grid_of, to_digits
 from inrcodec.coding.quantize import TensorRecipe
-from inrcodec.coding.residual import grid_of, to_digits, unpack_residual
+from inrcodec.coding.residual import unpack_residual
 from inrcodec.coding.tracks import pack_track
 from inrcodec.errors import CorruptError, InrcodecError, LimitError, UsageError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.files.arrays import TYPES
-from inrcodec.fitting import residual_fit
+from inrcodec.fitting import grid_fit
 from inrcodec.fitting.bounds import within_bound
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.refine import Quantised
@@ -41,7 +42,7 @@ from inrcodec.signal import Signal
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds hold for whatever network: a fit of a moment will do."""
-    monkeypatch.setattr(residual_fit, "STEPS", 12)
+    monkeypatch.setattr(grid_fit, "STEPS", 12)
 
 
 def random_track(signal: Signal, seed: int) -> FittedTrack:
@@ -181,7 +182,7 @@ def test_a_residual_of_zeros_takes_no_digits(noise: Signal) -> None:
     assert len(unpack(file)[1][-1].payload) == 3
     residual = inrcodec.open(file).layers[0].residual
     assert residual is not None
-    assert residual.digits == ()
+    assert residual.grid.digits == ()
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,7 @@ def test_what_is_left_of_a_file_is_the_field_alone(file: bytes) -> None:
 def test_only_tiles_that_are_asked_for_are_decoded(
     noise: Signal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(residual_fit, "TILES", {2: 32})
+    monkeypatch.setattr(grid_fit, "TILES", {2: 32})
     whole = written(noise, 0.0)
     last = unpack(whole)[1][-1]
     front = whole[: -len(pack_section(last))]
@@ -311,11 +312,9 @@ def test_grids_have_at_most_four_axes() -> None:
     shapes = {(5,): (5,), (1, 1): (1,), (3, 1, 4): (3, 4), (2, 3, 4, 5): (2, 3, 4, 5)}
     for lattice, grid in shapes.items():
         for channels in (1, 3):
-            samples = np.zeros((*lattice, channels), np.int8)
-            info = as_signal(samples, axes="tzyx"[: len(lattice)]).info
             own = (channels, *grid) if channels > 1 else grid
             own = tuple(size for size in own if size > 1) or (1,)
-            assert grid_of(info) == (own if len(own) < 5 else (6, 3, 4, 5))
+            assert grid_of((channels, *lattice)) == (own if len(own) < 5 else (6, 3, 4, 5))
 
 
 # The command line

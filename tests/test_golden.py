@@ -21,10 +21,11 @@ from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import pack_metadata
 from inrcodec.bitstream.wire import DtypeId, SectionType
 from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.grids import digit_spec, pack_grid
 from inrcodec.coding.latents import pack_levels, tile_window
 from inrcodec.coding.priors import TABLES, table
 from inrcodec.coding.quantize import TensorRecipe, dequantize
-from inrcodec.coding.residual import digit_spec, pack_residual
+from inrcodec.coding.residual import pack_residual
 from inrcodec.coding.weights import pack_weights, unpack_weights
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
@@ -247,11 +248,28 @@ def bounded_volume() -> bytes:
     multiples.flat[:4] = 127, 128, -5000, 32_767
     # A tile of zeros.
     multiples[4:, 4:] = 0
-    digit = digit_spec(signal, (6,), 4)
+    digit = digit_spec((2, *signal.lattice), (6,), 4)
     networks = [parameters(digit, generator, reach) for reach in (20, 3)]
-    residual = pack_residual(signal, 0.0125, multiples, 255, 4, (6,), networks)
+    grid = pack_grid(np.moveaxis(multiples, -1, 0), 255, 4, (6,), networks)
+    residual = pack_residual(0.0125, grid)
     sections = [*pyramid_sections(spec, (2, 1), 10, 20), Section(SectionType.RESIDUAL, 0, residual)]
     return pack(Header((Track(signal, spec),)), sections)
+
+
+def missing_values() -> bytes:
+    """Floats of which some are NaN, in one channel of two, in the same places at all times."""
+    t, y, x = np.mgrid[0:4, 0:9, 0:10]
+    samples = np.stack([t + y * x, t * y - 2 * x], axis=-1).astype(np.float32) / 4
+    samples[:, 2:5, 3:9, 1] = np.nan
+    samples[:, 7, 7, 1] = np.nan
+    return inrcodec.encode(samples, axes="tyx", net="4/6/1", steps=30)
+
+
+def missing_integers() -> bytes:
+    """A siren of integers of which some are a fill value."""
+    samples = picture(1)[..., 0].astype(np.int16)
+    samples[3:9, 4:20] = -999
+    return inrcodec.encode(samples, axes="yx", fill=-999, net="2x8", steps=30, rate_weight=1e-4)
 
 
 ARRAY_TYPES = ("int8", "int16", "uint32", "int32", "float16", "float64")
@@ -265,6 +283,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "grey": lambda: fitted(picture(1)),
     "grey_alpha": lambda: fitted(picture(2)),
     "lossless": lambda: inrcodec.encode(picture(3), max_error=0, net="4/6/1", steps=30),
+    "missing_integers": missing_integers,
+    "missing_values": missing_values,
     "mixture": mixture,
     "pyramid": pyramid,
     "pyramid_row": pyramid_row,
@@ -301,6 +321,10 @@ def levels(data: bytes) -> dict[str, str]:
                     window = [(0, size) for size in spec.grid(level)]
                     plane = layer.field.latents.read(level, window)
                     hashes["latents"].update(plane.astype("<i4").tobytes())
+            if layer.mask is not None:
+                hashes.setdefault("mask", hashlib.sha256())
+                gone = layer.mask.read([(0, size) for size in layer.info.lattice])
+                hashes["mask"].update(gone.astype("u1").tobytes())
             if layer.residual is not None:
                 hashes.setdefault("residual", hashlib.sha256())
                 multiples = layer.residual.read([(0, size) for size in layer.info.lattice])
@@ -366,6 +390,9 @@ def test_golden_samples_are_within_a_code_value(name: str) -> None:
     assert signal.samples.dtype == expected.dtype
     low, high = signal.info.value_range
     difference = np.abs(signal.samples.astype(np.float64) - expected)
+    if signal.missing is not None:
+        np.testing.assert_array_equal(signal.samples[signal.missing], expected[signal.missing])
+        difference[signal.missing] = 0
     assert difference.max() <= (high - low) / 255
     if signal.samples.dtype == np.uint8:
         assert np.count_nonzero(difference) <= max(1, difference.size // 10_000)

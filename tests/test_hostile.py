@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import constriction
 import numpy as np
@@ -26,7 +27,7 @@ from inrcodec.errors import CorruptError, LimitError, TruncatedError, Unsupporte
 HOSTILE = Path(__file__).parent / "hostile"
 
 MAGIC = b"\x89INRC\r\n\x1a"
-PARAMETERS, LATENTS, RESIDUAL, METADATA = 0x81, 0x82, 0x83, 0x01
+PARAMETERS, LATENTS, RESIDUAL, MASK, METADATA = 0x81, 0x82, 0x83, 0x84, 0x01
 DELTA, STEP, SWITCH, SYMBOLS = 62, 68, 6, 20
 EXPECTED = {
     "context": (75, 96),
@@ -297,6 +298,16 @@ def latent_run(data: bytes) -> bytes:
 def residual(
     *runs: bytes,
     step: float = 1,
+    **grid_fields: Any,
+) -> bytes:
+    """A section of a residual."""
+    number = varint(2 + (2 * int(step) if step >= 0 else -2 * int(step) - 1))
+    out = number if step % 1 == 0 else b"\1" + f32(step)
+    return section(RESIDUAL, out + grid(*runs, **grid_fields))
+
+
+def grid(
+    *runs: bytes,
     digits: int = 1,
     base: int = 0,
     tile: int = 0,
@@ -304,15 +315,19 @@ def residual(
     network: bytes = context_network(),
     rest: bytes = b"",
 ) -> bytes:
-    """A section of a residual with runs of its tiles; by default there is one, of zeros."""
-    number = varint(2 + (2 * int(step) if step >= 0 else -2 * int(step) - 1))
-    out = (number if step % 1 == 0 else b"\1" + f32(step)) + bytes([digits])
+    """Integers on a grid with runs of its tiles; by default there is one, of zeros."""
+    out = bytes([digits])
     if digits:
         runs = runs or (b"",) * digits
         out += varint(base) + varint(tile) + bytes([len(contexts)]) + bytes(contexts)
         out += (varint(len(network)) + network) * digits
         out += b"".join(varint(len(run)) for run in runs) + b"".join(runs)
-    return section(RESIDUAL, out + rest)
+    return out + rest
+
+
+def mask(*runs: bytes, shared: int = 0, filled: bytes = b"\1\2", **grid_fields: Any) -> bytes:
+    """A section of a mask of which nothing is missing; the fill value is 0."""
+    return section(MASK, bytes([shared]) + filled + grid(*runs, **grid_fields))
 
 
 def residuals(*parts: bytes, front: bytes = b"") -> bytes:
@@ -447,6 +462,8 @@ FILES: dict[str, Rule] = {
     ),
     "R24_residual_of_sines": (CorruptError, lambda: sections(GOOD, residual())),
     "R24_residual_before_latents": (CorruptError, lambda: residuals(residual(), group())),
+    "R24_mask_before_a_residual": (CorruptError, lambda: residuals(mask(), residual())),
+    "R24_mask_twice": (CorruptError, lambda: residuals(mask(), mask())),
     "R24_residual_twice": (CorruptError, lambda: residuals(residual(), residual())),
     "R25_byte_appended": (CorruptError, lambda: WHOLE + b"\0"),
     "R25_file_appended": (CorruptError, lambda: WHOLE + WHOLE),
@@ -626,6 +643,19 @@ FILES: dict[str, Rule] = {
         CorruptError,
         lambda: residuals(residual(b"", tile=1), front=pyramid(size=2**26)),
     ),
+    "R47_shared_axis_that_is_not_there": (CorruptError, lambda: residuals(mask(shared=8))),
+    "R47_shared_axis_of_one_channel": (CorruptError, lambda: residuals(mask(shared=1))),
+    "R47_filled_by_2": (CorruptError, lambda: residuals(mask(filled=b"\2\2"))),
+    "R47_integers_without_a_fill": (CorruptError, lambda: residuals(mask(filled=b"\0"))),
+    "R47_fill_of_half": (CorruptError, lambda: residuals(mask(filled=b"\1\1" + f32(0.5)))),
+    "R47_fill_above_the_type": (
+        CorruptError,
+        lambda: residuals(mask(filled=b"\1" + varint(2 + 2 * 256))),
+    ),
+    "R47_no_digit": (CorruptError, lambda: residuals(mask(digits=0))),
+    "R47_two_digits": (CorruptError, lambda: residuals(mask(digits=2, base=3))),
+    "R47_number_of_2": (CorruptError, lambda: residuals(mask(coded(*level(0, 1, 2, 1))))),
+    "R47_number_of_minus_1": (CorruptError, lambda: residuals(mask(coded(*level(0, 1, -1, 1))))),
     "R50_variant_of_sines": (
         UnsupportedError,
         lambda: header(track(kind=129) + b"\1\0", version=b"\1\2"),
@@ -669,6 +699,8 @@ def test_the_parts_make_a_good_file() -> None:
         residuals(residual(digits=0)),
         residuals(residual(*[b""] * 4, tile=1)),
         residuals(residual(digits=2, base=255)),
+        residuals(residual(), mask()),
+        header(track(), rest=GOOD + mask(), sections=2, version=b"\1\2"),
         variants(1),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
@@ -698,7 +730,7 @@ def test_info_refuses_it_or_tells_what_it_says(name: str) -> None:
     except FILES[name][0]:
         return
     symbols = {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
-    assert name[:3] in symbols | {"R45", "R46"}
+    assert name[:3] in symbols | {"R45", "R46", "R47"}
     assert described["tracks"]
 
 

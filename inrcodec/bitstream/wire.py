@@ -18,6 +18,7 @@ class SectionType(IntEnum):
     PARAMETERS = 0x81
     LATENTS = 0x82
     RESIDUAL = 0x83
+    MASK = 0x84
 
 
 class KindId(IntEnum):
@@ -80,7 +81,7 @@ class AxisId(IntEnum):
 
 
 SINCE: dict[type[IntEnum], dict[int, int]] = {
-    SectionType: {SectionType.RESIDUAL: 2},
+    SectionType: {SectionType.RESIDUAL: 2, SectionType.MASK: 2},
     KindId: {KindId.PYRAMID: 1},
     ContentId: {ContentId.ARRAY: 2},
     DtypeId: {dtype: 2 for dtype in DtypeId if dtype > DtypeId.FLOAT32},
@@ -128,8 +129,11 @@ PYRAMID_VARIANT_FIELDS = (
     ("differences", "varint"),
 )
 
-RESIDUAL_FIELDS = (("step", "number"), ("digits", "u8"))
-RESIDUAL_CODE_FIELDS = (("base", "varint"), ("tile", "varint"), ("contexts", "widths"))
+RESIDUAL_FIELDS = (("step", "number"),)
+MASK_FIELDS = (("shared", "u8"), ("filled", "u8"))
+FILL_FIELDS = (("fill", "number"),)
+GRID_FIELDS = (("digits", "u8"),)
+GRID_CODE_FIELDS = (("base", "varint"), ("tile", "varint"), ("contexts", "widths"))
 
 MAX_VARINT_BYTES = 9
 """A varint holds at most 63 bits."""

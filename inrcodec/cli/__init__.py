@@ -261,6 +261,8 @@ def _array_words(words: _Command) -> None:
     about = "IN is raw samples of this shape, as in 64,64,64"
     add("--shape", type=values.shape, metavar="N,...", help=about)
     add("--dtype", metavar="TYPE", help="and of this type, as in uint16 or >i2")
+    about = "samples equal to it are missing, as NaN is: never fitted, and the same when decoded"
+    add("--fill", type=float, metavar="V", help=about)
 
 
 def _decode_words(words: _Command) -> None:

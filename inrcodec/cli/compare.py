@@ -15,7 +15,7 @@ from inrcodec.codec import decode, is_inrc
 from inrcodec.errors import ExitCode, InrcodecError, UsageError
 from inrcodec.files.signals import read_signal
 from inrcodec.files.sources import NamedBytes, read_bytes, read_start
-from inrcodec.query.quality import largest_difference, psnr
+from inrcodec.query.quality import either_missing, largest_difference, psnr
 from inrcodec.signal import Signal, is_picture
 
 MS_SSIM_SIDE = 161
@@ -46,7 +46,9 @@ def compare(args: argparse.Namespace) -> ExitCode:
         "psnr": psnr(reference, other),
         "ms_ssim": _ms_ssim(reference, other),
         "bpp": reference_bpp if other_bpp is None else other_bpp,
-        "max_error": largest_difference(reference.samples, other.samples),
+        "max_error": largest_difference(
+            reference.samples, other.samples, either_missing(reference, other)
+        ),
     }
     if args.json:
         put(as_json(record))

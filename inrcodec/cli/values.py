@@ -91,7 +91,7 @@ def crop(text: str) -> Window | Named:
 
 def array_words(args: argparse.Namespace) -> dict[str, Any]:
     """What the command line says of array files, for `read_signal`."""
-    return {name: getattr(args, name) for name in ("axes", "variable", "shape", "dtype")}
+    return {name: getattr(args, name) for name in ("axes", "variable", "shape", "dtype", "fill")}
 
 
 def size_along(axes: tuple[Axis, ...], given: tuple[int, ...] | dict[str, int]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from inrcodec.signal import (
     SignalInfo,
     array_channels,
     full_range,
+    is_picture,
 )
 
 LARGEST = 1e37
@@ -37,7 +39,9 @@ NARROWED = {"int64": "int32", "uint64": "uint32", "bool": "uint8"}
 """Sample types that become others where those hold every sample."""
 
 
-def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
+def from_array(
+    array: Any, axes: Sequence[str | Axis] | None = None, fill: float | None = None
+) -> Signal:
     """A signal from an array: a picture, or with `axes` or of another shape an array.
 
     Without `axes`, `[height, width]` and `[height, width, 1..4]` of uint8, uint16 or floats is a
@@ -45,8 +49,9 @@ def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
     default `z y x` of three; `axes` gives their names or their whole descriptions, and one
     dimension more is that of the channels. Arrays may be of (u)int8, 16 or 32 or floats of 16, 32
     or 64 bits, in any byte order; (u)int64 and bool become (u)int32 and uint8 where those hold
-    every sample. The value range is that of the samples. Raises UsageError, or InputError for NaN
-    or infinity.
+    every sample. The value range is that of the samples. NaN, what a masked array masks, and
+    samples that equal `fill` are missing. Raises UsageError, or InputError for infinity or where
+    nothing is there.
     """
     try:
         samples = np.asarray(array)
@@ -59,17 +64,52 @@ def from_array(array: Any, axes: Sequence[str | Axis] | None = None) -> Signal:
     dtype = _type_name(samples)
     if dtype not in TYPES:
         raise UsageError(f"array: dtype {samples.dtype}; one of {', '.join(TYPES)} is needed")
+    if samples.dtype.kind != "f" and fill is None and np.ma.is_masked(array):
+        fill = float(array.fill_value)
+    samples, missing, fill = _without_missing(array, samples, fill)
     if picture:
-        return _picture(samples if samples.ndim == 3 else samples[..., None], dtype)
-    return _array(samples, dtype, axes)
+        whole = samples.ndim == 3
+        return _picture(
+            samples if whole else samples[..., None],
+            missing if whole or missing is None else missing[..., None],
+            fill,
+            dtype,
+        )
+    return _array(samples, missing, fill, dtype, axes)
+
+
+def _without_missing(
+    array: Any, samples: NDArray[Any], fill: float | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None, float | None]:
+    """The samples with one value for all that are missing, where they are, and that value."""
+    missing = np.zeros(samples.shape, np.bool_) | np.ma.getmaskarray(array)
+    if fill is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            known = np.array(fill).astype(samples.dtype)
+        if samples.dtype.kind != "f" and (not math.isfinite(fill) or known != fill):
+            raise UsageError(f"fill {fill}: no {samples.dtype} sample can be equal to it")
+        missing |= samples == known
+        fill = float(known) if math.isfinite(known) else None
+    if samples.dtype.kind == "f":
+        missing |= np.isnan(samples)
+    if not missing.any():
+        return samples, None, None
+    if missing.all():
+        raise InputError(f"samples: all {samples.size} are missing; there is nothing to encode")
+    known = samples.dtype.type(np.nan if fill is None else fill)
+    return np.where(missing, known, samples), missing, fill
 
 
 def from_file(
-    array: Any, axes: Sequence[str | Axis] | None, metadata: Mapping[str, bytes], name: str
+    array: Any,
+    axes: Sequence[str | Axis] | None,
+    metadata: Mapping[str, bytes],
+    name: str,
+    fill: float | None = None,
 ) -> Signal:
     """As `from_array`, of what a file holds, with its metadata; `name` begins all errors."""
     try:
-        signal = from_array(array, axes)
+        signal = from_array(array, axes, fill)
     except InrcodecError as error:
         error.args = (f"{name}: {str(error).removeprefix('array: ')}",)
         raise
@@ -77,6 +117,17 @@ def from_file(
         what = f"{name}: bytes of metadata (--metadata none keeps none)"
         raise LimitError(what, size, DEFAULT_LIMITS.metadata_bytes)
     return replace(signal, metadata=metadata)
+
+
+def marked(signal: Signal, fill: float) -> Signal:
+    """The signal without the samples that equal `fill`, and those that it lacks already."""
+    samples, missing, fill_or_nan = _without_missing(signal.samples, signal.samples, fill)
+    if missing is None:
+        return signal
+    coloured = is_picture(signal.info) and samples.dtype.kind != "f"
+    value_range = signal.info.value_range if coloured else _finite_range(samples[~missing])
+    info = replace(signal.info, value_range=value_range, fill=fill_or_nan)
+    return replace(signal, samples=samples, info=info, missing=missing)
 
 
 def _type_name(samples: NDArray[Any]) -> str:
@@ -102,19 +153,34 @@ def _is_picture(shape: tuple[int, ...], dtype: str) -> bool:
     return known and (len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4))
 
 
-def _picture(samples: NDArray[Any], dtype: str) -> Signal:
+def _picture(
+    samples: NDArray[Any], missing: NDArray[np.bool_] | None, fill: float | None, dtype: str
+) -> Signal:
     height, width, count = samples.shape
     if samples.dtype.kind == "f":
-        dtype, value_range = "float32", _finite_range(samples)
+        dtype, value_range = "float32", _finite_range(_there(samples, missing))
+        fill = None if fill is None else float(np.float32(fill))
     else:
         value_range = full_range(dtype)
     channels = COLOUR_CHANNELS[count if count % 2 else count - 1]
     channels += (ALPHA,) * (count % 2 == 0)
     axes = (Axis("y", height), Axis("x", width))
-    return Signal(samples.astype(dtype), SignalInfo(axes, channels, dtype, value_range))
+    info = SignalInfo(axes, channels, dtype, value_range, fill)
+    return Signal(samples.astype(dtype), info, {}, missing)
 
 
-def _array(samples: NDArray[Any], dtype: str, axes: Sequence[str | Axis] | None) -> Signal:
+def _there(samples: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Those that are not missing."""
+    return samples if missing is None else samples[~missing]
+
+
+def _array(
+    samples: NDArray[Any],
+    missing: NDArray[np.bool_] | None,
+    fill: float | None,
+    dtype: str,
+    axes: Sequence[str | Axis] | None,
+) -> Signal:
     names = AXES.get(samples.ndim, ()) if axes is None else tuple(axes)
     if not 1 <= len(names) <= max(AXES) or samples.ndim - len(names) not in (0, 1):
         what = "" if axes is None else f" for {len(names)} axes"
@@ -124,15 +190,17 @@ def _array(samples: NDArray[Any], dtype: str, axes: Sequence[str | Axis] | None)
         )
     if samples.ndim == len(names):
         samples = samples[..., None]
+        missing = None if missing is None else missing[..., None]
     described = []
     for name, size in zip(names, samples.shape, strict=False):
         axis = name if isinstance(name, Axis) else Axis(name, size)
         if axis.size != size:
             raise UsageError(f"array: {size} samples along an axis {axis.name} of {axis.size}")
         described.append(axis)
-    value_range = _finite_range(samples)
-    info = SignalInfo(tuple(described), array_channels(samples.shape[-1]), dtype, value_range)
-    signal = Signal(samples.astype(dtype), info)
+    value_range = _finite_range(_there(samples, missing))
+    channels = array_channels(samples.shape[-1])
+    info = SignalInfo(tuple(described), channels, dtype, value_range, fill)
+    signal = Signal(samples.astype(dtype), info, {}, missing)
     check_signal(signal)
     return signal
 
@@ -148,7 +216,8 @@ def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
     if not np.isfinite(samples).all():
         bad = int(samples.size - np.isfinite(samples).sum())
         raise InputError(
-            f"samples: {bad} of {samples.size} are NaN or infinite; replace them first"
+            f"samples: {bad} of {samples.size} are infinite; replace them, or make them NaN, which "
+            "is missing"
         )
     low, high = float(samples.min()), float(samples.max())
     if max(abs(low), abs(high)) > LARGEST:
@@ -171,5 +240,12 @@ def check_signal(signal: Signal) -> None:
     if samples.dtype != np.dtype(info.dtype):
         raise UsageError(f"signal: samples are {samples.dtype}, its description says {info.dtype}")
     check_describable(info)
-    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        raise InputError("samples: some are NaN or infinite; replace them first")
+    missing = signal.missing
+    if missing is not None and (missing.shape != samples.shape or not 0 < missing.mean() < 1):
+        raise UsageError(
+            "signal: some samples are missing, not none and not all, or `missing` is None"
+        )
+    if samples.dtype.kind != "f" and missing is not None and info.fill is None:
+        raise UsageError(f"signal: {samples.dtype} samples are missing without a fill value")
+    if samples.dtype.kind == "f" and not np.isfinite(_there(samples, missing)).all():
+        raise InputError("samples: some are NaN or infinite and not missing; replace them first")

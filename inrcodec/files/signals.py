@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from inrcodec.errors import InputError, LimitError, UsageError
+from inrcodec.files.arrays import marked
 from inrcodec.files.foreign import reading
 from inrcodec.files.images import read_image
 from inrcodec.files.nifti import is_nifti, read_nifti
@@ -63,8 +64,9 @@ def read_signal(
     variable: str | None = None,
     shape: Sequence[int] | None = None,
     dtype: str | None = None,
+    fill: float | None = None,
 ) -> Signal:
-    """The signal of a picture or array file.
+    """The signal of a picture or array file, without the samples that equal `fill`.
 
     `axes` names the axes of an array. `variable` says which one, where a file has several. With
     `shape` and `dtype`, bytes are raw samples. `keep` names the metadata to keep: of pictures that
@@ -72,6 +74,18 @@ def read_signal(
     for what cannot be read, LimitError for what is too large, and UsageError for what makes no
     sense of this file.
     """
+    signal = _read(source, keep, axes, variable, shape, dtype)
+    return signal if fill is None else marked(signal, fill)
+
+
+def _read(
+    source: Source,
+    keep: Collection[str],
+    axes: Sequence[str | Axis] | None,
+    variable: str | None,
+    shape: Sequence[int] | None,
+    dtype: str | None,
+) -> Signal:
     file, name = _opened(source), source_name(source)
     if (shape is None) != (dtype is None):
         raise UsageError("shape and dtype: raw samples need both, other files none")

@@ -68,7 +68,18 @@ def read_variable(
         finally:
             for group in groups.values():
                 group.close()
-    return from_file(data, described, pack_labels(labels), name)
+    return from_file(data, described, pack_labels(labels), name, _fill(array))
+
+
+def _fill(array: Any) -> float | None:
+    """What stands for missing values, if the variable says so and its type can hold it."""
+    for name in ("_FillValue", "missing_value"):
+        value = np.asarray(array.attrs.get(name, ""))
+        if value.size == 1 and value.dtype.kind in "iuf" and array.dtype.kind in "iuf":
+            with np.errstate(over="ignore", invalid="ignore"):
+                if value.astype(array.dtype) == value:
+                    return float(value.reshape(()))
+    return None
 
 
 def _groups(xarray: Any, file: File, format: str) -> Any:  # noqa: A002

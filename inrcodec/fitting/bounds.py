@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from inrcodec.coding.planes import DenseLatents
 from inrcodec.coding.quantize import dequantize
+from inrcodec.coding.residual import pack_residual
 from inrcodec.errors import InrcodecError, UsageError
 from inrcodec.fields.field import Field
-from inrcodec.fitting.residual_fit import MOST_MULTIPLE, fit_residual
+from inrcodec.fitting.grid_fit import LARGEST, fitted_grid
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.query.bounded import Doubles, add_residual, base_values
 from inrcodec.query.evaluator import evaluator
@@ -69,17 +70,21 @@ def within_bound(part: Signal, track: FittedTrack, bound: float, seed: int) -> F
     """The track with the residual that brings all its samples within the bound."""
     info, step = part.info, step_of_bound(bound, part.info)
     base = _base_values(info, track)
-    multiples = np.rint((part.samples.astype(np.float64) - base) / step)
-    if np.abs(multiples).max() > MOST_MULTIPLE:
+    errors = part.samples.astype(np.float64) - base
+    if part.missing is not None:
+        errors[part.missing] = 0
+    multiples = np.rint(errors / step)
+    if np.abs(multiples).max() > LARGEST:
         raise UsageError(
             f"max_error {bound:g}: too small for samples over {info.value_range}; a residual has "
-            f"at most {MOST_MULTIPLE:g} steps"
+            f"at most {LARGEST:g} steps"
         )
     exact: NDArray[np.int64] = multiples.astype(np.int64)
-    reached = largest_difference(part.samples, add_residual(base, exact, step, info))
+    samples = add_residual(base, exact, step, info)
+    reached = largest_difference(part.samples, samples, part.missing)
     if reached > bound:
         raise InrcodecError(f"bound: {reached} where {bound} was asked; report this")
-    payload = fit_residual(info, step, exact, seed)
+    payload = pack_residual(step, fitted_grid(np.moveaxis(exact, -1, 0), seed))
     return replace(track, residual=payload, bytes=track.bytes + len(payload))
 
 

@@ -23,6 +23,8 @@ def constant_track(part: Signal) -> FittedTrack | None:
     No fit: one of floats comes only near, and their promise would be worth little.
     """
     samples, (low, high) = part.samples, part.info.value_range
+    if part.missing is not None:
+        samples = samples[~part.missing]
     value = samples.flat[0]
     if value != low and (value != high or samples.dtype.kind == "f"):
         return None

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inrcodec.fitting.inpainting import inpainted
 from inrcodec.fitting.workers import Workers
 from inrcodec.signal import Signal
 
@@ -17,12 +18,18 @@ SHUFFLE_LIMIT = 2**24
 
 
 def normalised(part: Signal) -> NDArray[np.float32]:
-    """Samples `[*lattice, channels]` as values that span 0..1."""
+    """Samples `[*lattice, channels]` as values that span 0..1, with smooth ones for those that are
+    missing.
+    """
     low, high = part.info.value_range
     values = part.samples.astype(np.float64)
     values -= low
     values /= high - low
-    return values.astype(np.float32)
+    if part.missing is None:
+        return values.astype(np.float32)
+    # Whatever a fill value is, it may not overflow.
+    known = np.where(part.missing, 0, values).astype(np.float32)
+    return inpainted(known, part.missing)
 
 
 class Samples:
@@ -40,9 +47,11 @@ class Samples:
         self.channels = len(info.channels)
         self._lattice = info.lattice
         # Pictures stay small; of other types float32 could not tell all samples apart.
-        self._low, high = info.value_range if info.dtype == "uint8" else (0.0, 1.0)
+        small = info.dtype == "uint8" and signal.missing is None
+        self._low, high = info.value_range if small else (0.0, 1.0)
         self._span = high - self._low
-        values = signal.samples if info.dtype == "uint8" else normalised(signal)
+        values = signal.samples if small else normalised(signal)
+        self._there = _positions_with_samples(signal, device)
         flat = np.ascontiguousarray(values).reshape(-1, self.channels)
         self._values = torch.from_numpy(flat).to(device)
         self._generator = torch.Generator(device).manual_seed(seed)
@@ -64,22 +73,34 @@ class Samples:
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Endless index arrays; within a pass over the signal no position comes twice."""
-        size = min(size, self.positions)
-        while self.positions > SHUFFLE_LIMIT:
-            yield torch.randint(
-                self.positions, (size,), generator=self._generator, device=self.device
-            )
+        count = self.positions if self._there is None else len(self._there)
+        size = min(size, count)
+        while count > SHUFFLE_LIMIT:
+            drawn = torch.randint(count, (size,), generator=self._generator, device=self.device)
+            yield self._of_those(drawn)
         while True:
-            order = torch.randperm(self.positions, generator=self._generator, device=self.device)
+            order = torch.randperm(count, generator=self._generator, device=self.device)
             # Whole batches only, so that every step sees as many points.
-            yield from order[: self.positions // size * size].split(size)
+            yield from self._of_those(order[: count // size * size]).split(size)
+
+    def _of_those(self, order: Tensor) -> Tensor:
+        """Positions by their number among those that have samples."""
+        return order if self._there is None else self._there[order]
 
     def some(self, count: int) -> Tensor:
         """Up to `count` indices, always the same; drawn at random, because a regular grid would
         see only a few columns of a picture.
         """
-        if count >= self.positions:
-            return torch.arange(self.positions, device=self.device)
+        whole = self.positions if self._there is None else len(self._there)
+        if count >= whole:
+            return self._of_those(torch.arange(whole, device=self.device))
         generator = torch.Generator().manual_seed(count)
-        drawn = torch.randint(self.positions, (count,), generator=generator)
-        return drawn.to(self.device)
+        drawn = torch.randint(whole, (count,), generator=generator)
+        return self._of_those(drawn.to(self.device))
+
+
+def _positions_with_samples(signal: Signal, device: str) -> Tensor | None:
+    """Flat indices of the positions where a channel or more has a sample; None: all."""
+    if signal.missing is None:
+        return None
+    return torch.from_numpy(np.flatnonzero(~signal.missing.all(axis=-1))).to(device)

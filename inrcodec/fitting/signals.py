@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 
+from inrcodec.coding.mask import distinct, pack_mask, shared_axes
 from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec
@@ -20,6 +21,7 @@ from inrcodec.fitting.bounds import (
     within_bound,
 )
 from inrcodec.fitting.constant import constant_track
+from inrcodec.fitting.grid_fit import fitted_grid
 from inrcodec.fitting.mixture import component_goal, joined, mixed_axis, mixture
 from inrcodec.fitting.ms_ssim import MsSsim, scale_count
 from inrcodec.fitting.native_step import step_for
@@ -90,6 +92,9 @@ def fit_signal(
                     bound = absolute_bound(settings.max_error, part.info)
                     bounded = partial(within_bound, part, track, bound, settings.seed)
                     track = finished(bounded, own)
+            if part.missing is not None:
+                mask = finished(partial(coded_mask, part, settings.seed), own)
+                track = replace(track, mask=mask, bytes=track.bytes + len(mask))
             budget.interrupted |= own.interrupted
             left -= track.bytes
             fitted.insert(0, track)
@@ -133,7 +138,7 @@ def _fit_pyramid(
         bound = absolute_bound(settings.max_error, part.info)
         goal = PyramidGoal(bound=bound_share(bound, part.info))
     elif settings.psnr is not None:
-        goal = PyramidGoal(psnr=settings.psnr)
+        goal = PyramidGoal(psnr=settings.psnr + _missing_decibels(part))
     elif math.isfinite(available) and settings.quality is None:
         goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
     if settings.mix is None:
@@ -193,6 +198,19 @@ def _track(
         fitted.latents,
         bytes=size + section_bytes(spec, size),
     )
+
+
+def _missing_decibels(part: Signal) -> float:
+    """What the PSNR of a fit seems to gain by samples that are missing, and easily met."""
+    there = 1.0 if part.missing is None else 1 - float(part.missing.mean())
+    return -10 * math.log10(there)
+
+
+def coded_mask(part: Signal, seed: int) -> bytes:
+    """Payload of the section that says which samples of a part are missing."""
+    assert part.missing is not None
+    shared = shared_axes(part.missing)
+    return pack_mask(shared, part.info.fill, fitted_grid(distinct(part.missing, shared), seed))
 
 
 def _distortion(

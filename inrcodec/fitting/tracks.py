@@ -18,7 +18,7 @@ class FittedTrack:
 
     `float_psnr` is that of the fit before parameters were rounded, in dB, over all positions, and
     `bytes` what its sections take, at most. `residual` is the payload of the section that keeps
-    samples within a bound, where one was asked.
+    samples within a bound, where one was asked, and `mask` of the one that says which are missing.
     """
 
     spec: FieldSpec
@@ -27,4 +27,5 @@ class FittedTrack:
     float_psnr: float
     latents: tuple[NDArray[np.int32], ...] = ()
     residual: bytes | None = None
+    mask: bytes | None = None
     bytes: float = 0.0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inrcodec.errors import UsageError
 from inrcodec.query.evaluator import at_many, evaluator
 from inrcodec.query.lattice import checked_points
+from inrcodec.query.masked import blank_points
 from inrcodec.query.render import check_points, point_values
 from inrcodec.query.view import SignalView
 
@@ -40,4 +41,11 @@ def query_many(
             for own, layer, near in zip(at_many(asked, places), layers, places, strict=True)
         ]
     )
-    return [np.concatenate([next(values) for _ in view.layers], axis=-1) for view in views]
+    found = []
+    for view, own in zip(views, points, strict=True):
+        parts = [next(values) for _ in view.layers]
+        for layer, part in zip(view.layers, parts, strict=True):
+            if layer.mask is not None:
+                blank_points(part, layer.mask, own)
+        found.append(np.concatenate(parts, axis=-1))
+    return found

@@ -11,25 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits
+from inrcodec.coding.mask import Mask
 from inrcodec.coding.residual import Residual
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
 from inrcodec.query.coordinates import Places, places
 from inrcodec.query.evaluator import evaluator
 from inrcodec.query.lattice import Window, checked_points, fine_window
+from inrcodec.query.masked import blank, blank_points, missing_in
 from inrcodec.query.render import Samples, check_work, render, sample_points, sample_slopes
 from inrcodec.signal import Signal, SignalInfo
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One track made ready: what its samples mean, the field that gives them, and what keeps them
-    within a bound at native size, if anything does.
+    """One track made ready: what its samples mean, the field that gives them, what keeps them
+    within a bound at native size, and which of them are missing, if any are.
     """
 
     info: SignalInfo
     field: Field
     residual: Residual | None = None
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class SignalView:
             render(layer.field, layer.info, lattice, window, self.limits, layer.residual)
             for layer in self.layers
         ]
+        for layer, part in zip(self.layers, parts, strict=True):
+            if layer.mask is not None:
+                blank(part, layer.mask, lattice, window)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def at(
@@ -91,13 +97,17 @@ class SignalView:
         numbers in the unit of their axis, or dates where that is time, and broadcast; positions
         between samples are linear between the coordinates of the samples. Values are in the unit of
         the samples, neither rounded nor clamped; NaN where a siren is asked farther away than
-        float32 can tell. Of a signal within a bound, those between samples are the field's alone.
+        float32 can tell, and where the nearest sample is missing. Of a signal within a bound, those
+        between samples are the field's alone.
         """
         asked = self._places(points, coordinates)
         parts = [
             sample_points(layer.field, layer.info, asked.points, self.limits, layer.residual)
             for layer in self.layers
         ]
+        for layer, part in zip(self.layers, parts, strict=True):
+            if layer.mask is not None:
+                blank_points(part, layer.mask, asked.points)
         values = np.concatenate(parts, axis=-1)
         return values.reshape(*asked.shape, values.shape[-1])
 
@@ -108,13 +118,17 @@ class SignalView:
         lattice position; with coordinates `[..., channels, axes]`, per unit of each.
 
         A pyramid is twice differentiable everywhere, a siren without end. Where coordinates are not
-        evenly spaced, derivatives by them jump at samples: there, the gap after it counts.
+        evenly spaced, derivatives by them jump at samples: there, the gap after it counts. They are
+        the field's; NaN where the nearest sample is missing.
         """
         asked = self._places(points, coordinates)
         parts = [
             sample_slopes(layer.field, layer.info, asked.points, self.limits)
             for layer in self.layers
         ]
+        for layer, part in zip(self.layers, parts, strict=True):
+            if layer.mask is not None:
+                blank_points(part, layer.mask, asked.points)
         slopes = np.concatenate(parts, axis=-2) * asked.per_unit[:, None, :]
         return slopes.reshape(*asked.shape, *slopes.shape[-2:])
 
@@ -142,7 +156,21 @@ class SignalView:
             # Cells tile one extent; the first sample kept lies in the centre of its cell.
             origin = axis.origin + start * step + (step - axis.spacing) / 2
             axes.append(replace(axis, size=stop - start, spacing=step, origin=origin))
-        return Signal(samples, replace(self.info, axes=tuple(axes)), self.metadata)
+        info = replace(self.info, axes=tuple(axes))
+        return Signal(samples, info, self.metadata, self._missing(lattice, window))
+
+    def _missing(self, size: Sequence[int], window: Window) -> NDArray[np.bool_] | None:
+        """Which samples of a window of the resampled lattice are missing, if any can be."""
+        if all(layer.mask is None for layer in self.layers):
+            return None
+        shape = [stop - start for start, stop in window]
+        parts = [
+            np.zeros([*shape, len(layer.info.channels)], np.bool_)
+            if layer.mask is None
+            else missing_in(layer.mask, size, window)
+            for layer in self.layers
+        ]
+        return np.concatenate(parts, axis=-1)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -1,4 +1,4 @@
-"""Joins a Signal, its fitted field and an error bound with the payload of a Residual."""
+"""Joins integers on a grid with their bytes: fits the networks that predict their digits."""
 
 from __future__ import annotations
 
@@ -12,16 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrcodec.coding.context import IntegerNetwork, LevelContexts
+from inrcodec.coding.grids import MAX_DIGITS, Integers, Network, digit_spec, pack_grid, to_digits
 from inrcodec.coding.native_latents import code_length
 from inrcodec.coding.quantize import TensorRecipe, dequantize, step_size
-from inrcodec.coding.residual import (
-    MAX_DIGITS,
-    Network,
-    digit_spec,
-    grid_of,
-    pack_residual,
-    to_digits,
-)
 from inrcodec.coding.weights import best_table, pack_weights
 from inrcodec.errors import CorruptError
 from inrcodec.fields.pyramid import PyramidSpec
@@ -29,25 +22,24 @@ from inrcodec.fitting.pyramid_forward import code_length as soft_code_length
 from inrcodec.fitting.pyramid_forward import network as soft_network
 from inrcodec.fitting.schedule import cosine
 from inrcodec.query.lattice import block_shape
-from inrcodec.signal import SignalInfo
 
 CONTEXTS = (8,)
-"""Hidden units of the context network of a residual."""
+"""Hidden units of the context network of a grid."""
 
 TILES = {1: 2**16, 2: 256, 3: 32, 4: 16}
-"""Edges of tiles by axes of the grid, where the residual is long enough for its parts to be
-worth having alone."""
+"""Edges of tiles by axes of the grid, where there are bytes enough for parts to be worth having
+alone."""
 
 TILE_BYTES = 400
 """What a tile has to hold on average."""
 
 LARGE = 4000
-"""Multiples beyond it are coded in digits ..."""
+"""Numbers beyond it are coded in digits ..."""
 
 BASE = 255
 """... to this base."""
 
-MOST_MULTIPLE = LARGE * BASE ** (MAX_DIGITS - 1)
+LARGEST = LARGE * BASE ** (MAX_DIGITS - 1)
 """What digits can say."""
 
 STEPS, RATE = 300, 0.03
@@ -59,27 +51,23 @@ SAMPLE, MOST = 2**16, 2**19
 FIRST_STEP, COARSEST_STEP, FINEST_STEP = 76, 92, 56
 """Indices of quantiser steps that parameters are tried with."""
 
-Integers = NDArray[np.int64]
 
-
-def fit_residual(info: SignalInfo, step: float, multiples: Integers, seed: int) -> bytes:
-    """Payload of the section of `multiples` `[*lattice, channels]` of the step."""
-    if not multiples.any():
-        return pack_residual(info, step, multiples, 0, 0, (), ())
-    largest = int(np.abs(multiples).max())
+def fitted_grid(values: Integers, seed: int) -> bytes:
+    """The bytes of an array of integers."""
+    if not values.any():
+        return pack_grid(values, 0, 0, (), ())
+    largest = int(np.abs(values).max())
     count = 1
     while largest > LARGE * BASE ** (count - 1):
         count += 1
-    grid = np.moveaxis(multiples, -1, 0).reshape(grid_of(info))
-    whole = digit_spec(info, CONTEXTS, 0)
+    whole = digit_spec(values.shape, CONTEXTS, 0)
     networks: list[Network] = []
     bits = 0.0
-    for plane in to_digits(grid, BASE, count):
+    for plane in to_digits(values.reshape(whole.lattice), BASE, count):
         network, own = _fitted(whole, plane, seed)
         networks.append(network)
         bits += own
-    tile = _tile_edge(grid.shape, bits / 8)
-    return pack_residual(info, step, multiples, BASE, tile, CONTEXTS, networks)
+    return pack_grid(values, BASE, _tile_edge(whole.lattice, bits / 8), CONTEXTS, networks)
 
 
 def _tile_edge(grid: tuple[int, ...], size: float) -> int:
