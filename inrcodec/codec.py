@@ -106,7 +106,9 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
 
     check_signal(signal)
     if settings.chosen_kind == AUTO:
-        best, stopped = best_of_kinds(settings, lambda own: encode_signal(signal, own, progress))
+        best, stopped = best_of_kinds(
+            signal, settings, lambda part, own: encode_signal(part, own, progress)
+        )
         return replace(best, interrupted=stopped)
     budget = Budget(settings.max_time)
     parts = split_alpha(signal)

@@ -13,6 +13,9 @@ from inrcodec.codec import as_signal, encode_signal
 from inrcodec.errors import TargetMissedError, UsageError
 from inrcodec.fitting.contest import MOST_BYTES, best_of_kinds
 from inrcodec.fitting.presets import Settings
+from inrcodec.signal import Signal
+
+PICTURE = as_signal(np.zeros((4, 4), np.uint8))
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Encoder:
     def __init__(self, *results: Made | Exception) -> None:
         self.results, self.asked = list(results), list[Settings]()
 
-    def __call__(self, settings: Settings) -> Made:
+    def __call__(self, signal: Signal, settings: Settings) -> Made:
         self.asked.append(settings)
         result = self.results.pop(0)
         if isinstance(result, Exception):
@@ -43,7 +46,7 @@ def made(size: int, psnr: float, interrupted: bool = False) -> Made:
 def test_the_better_of_equal_sizes_wins() -> None:
     for last, winner in ((45.0, 45.0), (35.0, 40.0)):
         encoder = Encoder(made(900, 40), made(890, 38), made(900, last))
-        assert best_of_kinds(Settings(quality=30, kind="auto"), encoder)[0].psnr == winner
+        assert best_of_kinds(PICTURE, Settings(quality=30, kind="auto"), encoder)[0].psnr == winner
         pyramid, probe, siren = encoder.asked
         assert (pyramid.kind, pyramid.quality, pyramid.target_size) == ("pyramid", 30, None)
         assert (probe.kind, probe.effort, probe.target_size) == ("siren", 1, 900)
@@ -54,33 +57,35 @@ def test_the_better_of_equal_sizes_wins() -> None:
 def test_the_smaller_of_equal_psnr_wins() -> None:
     for last, winner in ((700, 700), (950, 900)):
         encoder = Encoder(made(900, 40), made(890, 38), made(last, 40))
-        assert len(best_of_kinds(Settings(psnr=40, kind="auto"), encoder)[0].data) == winner
+        assert (
+            len(best_of_kinds(PICTURE, Settings(psnr=40, kind="auto"), encoder)[0].data) == winner
+        )
         assert (encoder.asked[2].psnr, encoder.asked[2].target_size) == (40, None)
 
 
 def test_what_cannot_win_is_not_fitted() -> None:
     large = Encoder(made(MOST_BYTES + 1, 40))
-    assert best_of_kinds(Settings(kind="auto"), large)[0].psnr == 40
+    assert best_of_kinds(PICTURE, Settings(kind="auto"), large)[0].psnr == 40
     photo = Encoder(made(900, 40), made(900, 33))
-    assert best_of_kinds(Settings(kind="auto"), photo)[0].psnr == 40
+    assert best_of_kinds(PICTURE, Settings(kind="auto"), photo)[0].psnr == 40
     tiny = Encoder(made(60, 40), TargetMissedError("size: no net is so small"))
-    assert best_of_kinds(Settings(kind="auto"), tiny)[0].psnr == 40
+    assert best_of_kinds(PICTURE, Settings(kind="auto"), tiny)[0].psnr == 40
 
 
 def test_an_interrupt_ends_the_contest() -> None:
     first = Encoder(made(900, 40, interrupted=True))
-    assert best_of_kinds(Settings(kind="auto"), first)[1]
+    assert best_of_kinds(PICTURE, Settings(kind="auto"), first)[1]
     second = Encoder(made(900, 40), made(900, 50, interrupted=True))
-    best, stopped = best_of_kinds(Settings(kind="auto"), second)
+    best, stopped = best_of_kinds(PICTURE, Settings(kind="auto"), second)
     assert (best.psnr, stopped) == (40, True)
     third = Encoder(made(900, 40), made(900, 41), made(900, 45, interrupted=True))
-    best, stopped = best_of_kinds(Settings(kind="auto"), third)
+    best, stopped = best_of_kinds(PICTURE, Settings(kind="auto"), third)
     assert (best.psnr, stopped) == (45, True)
 
 
 def test_a_time_limit_is_for_all_of_it() -> None:
     encoder = Encoder(made(900, 40), made(890, 38), made(900, 45))
-    best_of_kinds(Settings(kind="auto", max_time=100), encoder)
+    best_of_kinds(PICTURE, Settings(kind="auto", max_time=100), encoder)
     limits = [settings.max_time or 0 for settings in encoder.asked]
     assert sum(limits) == pytest.approx(100)
     assert min(limits) > 0

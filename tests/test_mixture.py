@@ -82,14 +82,16 @@ def test_a_rate_weight_means_the_same_for_components() -> None:
 
 
 def test_a_mixture_is_smaller_and_better() -> None:
-    plain = inrcodec.encode(cube(), axes=AXES, effort=1, steps=60, rate_weight=1e-4)
-    mixed = inrcodec.encode(cube(), **QUICK, rate_weight=1e-4)
-    signal = from_array(cube(), AXES)
+    noise = np.random.default_rng(0).random((24, 28, 1, 1), np.float32)
+    wild = cube() + noise * cube()[12, 14]
+    plain = inrcodec.encode(wild, axes=AXES, effort=1, steps=200, rate_weight=1e-4)
+    mixed = inrcodec.encode(wild, **{**QUICK, "steps": 200}, rate_weight=1e-4)
+    signal = from_array(wild, AXES)
     assert len(mixed) < len(plain)
     assert psnr(signal, inrcodec.decode(mixed)) > psnr(signal, inrcodec.decode(plain))
     told = inrcodec.info(mixed)
     assert told["format"] == "1.2"
-    assert told["tracks"][0]["rank"] in (3, 4)
+    assert told["tracks"][0]["rank"] in (3, 4, 5)
     assert told["tracks"][0]["lattice"] == {"y": 24, "x": 28, "band": 30}
 
 

@@ -1,15 +1,15 @@
-"""Joins an array and Settings with the axis, if any, along which its pyramid should be a mixture."""
+"""Joins an array and Settings with the axis, if any, along which its pyramid is a mixture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from inrcodec.bitstream.container import unpack
 from inrcodec.bitstream.wire import SectionType
-from inrcodec.fitting.contest import Result
+from inrcodec.fitting.bounds import absolute_bound, bound_share
 from inrcodec.fitting.mixture import MOST_SAMPLES, mixture
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import (
@@ -18,7 +18,7 @@ from inrcodec.fitting.pyramid_targets import (
     weight_of_bpp,
     weight_of_quality,
 )
-from inrcodec.signal import Signal
+from inrcodec.signal import Signal, SignalInfo
 
 PILOT, PILOT_EFFORT = 2**17, 4
 """Positions of the part that pilots fit, about, and their effort at most."""
@@ -35,18 +35,30 @@ MARGIN = 0.97
 PILOTS_TIME = 0.2
 """Share of a time limit for all pilots together."""
 
+
+class Result(Protocol):
+    """What is compared: a file, its PSNR in dB, and whether the user ended it."""
+
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def psnr(self) -> float: ...
+    @property
+    def interrupted(self) -> bool: ...
+
+
 Encoded = TypeVar("Encoded", bound=Result)
 
 
 def best_mix(
     signal: Signal, settings: Settings, encode: Callable[[Signal, Settings], Encoded]
-) -> tuple[str | None, Encoded | None]:
+) -> tuple[str | None, bool]:
     """The axis to mix, found by short fits of a part of the signal as it is and as a mixture.
 
-    The second value is the file of a pilot that the user interrupted, if any: it ends the search.
+    The second value says whether the user interrupted a pilot, which ends the search.
     """
     info = signal.info
-    weight = asked_weight(settings, info.positions)
+    weight = asked_weight(settings, info)
     axes = [
         axis
         for axis, size in enumerate(info.lattice)
@@ -66,22 +78,26 @@ def best_mix(
             if loss is None:
                 made = encode(part, replace(pilot, mix=mix))
                 if made.interrupted:
-                    return name, made
+                    return name, True
                 loss = _loss(made, weight, part.info.positions, info.positions)
             if mix is None:
                 known[part.info.lattice] = loss
             losses.append(loss)
         if losses[1] < best * losses[0]:
             best, name = losses[1] / losses[0], info.axes[axis].name
-    return name, None
+    return name, False
 
 
-def asked_weight(settings: Settings, positions: int) -> float:
+def asked_weight(settings: Settings, info: SignalInfo) -> float:
     """Rate weight that suits what is asked for, about."""
+    positions = info.positions
     if settings.rate_weight is not None:
         return settings.rate_weight
     if settings.psnr is not None:
         return first_weight(PyramidGoal(psnr=settings.psnr), positions)
+    if settings.max_error is not None:
+        bound = absolute_bound(settings.max_error, info)
+        return first_weight(PyramidGoal(bound=bound_share(bound, info)), positions)
     size = settings.hard_limit(positions)
     if size is not None:
         return weight_of_bpp(8 * size / positions)
@@ -116,6 +132,7 @@ def _pilot(settings: Settings, weight: float, count: int) -> Settings:
         bpp=None,
         target_size=None,
         psnr=None,
+        max_error=None,
         rate_weight=weight,
         effort=min(settings.effort, PILOT_EFFORT),
         max_time=None if limit is None else max(0.1, limit * PILOTS_TIME / count),

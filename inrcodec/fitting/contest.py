@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from inrcodec.errors import TargetMissedError
+from inrcodec.fitting.arrangement import Result, best_mix
 from inrcodec.fitting.presets import Settings
+from inrcodec.signal import Signal, is_picture
 
 MOST_BYTES = 2**14
 """Size from which on a siren is not tried: only smooth signals are better off with one, and of
@@ -22,29 +24,27 @@ PYRAMID_TIME, PROBE_TIME = 0.5, 0.1
 """Shares of a time limit; the rest is the siren's."""
 
 
-class Result(Protocol):
-    """What is compared: a file, its PSNR in dB, and whether the user ended it."""
-
-    @property
-    def data(self) -> bytes: ...
-    @property
-    def psnr(self) -> float: ...
-    @property
-    def interrupted(self) -> bool: ...
-
+HURRIED_STEPS = 20
+"""Of the fit that follows where an interrupt ends the search for what to fit."""
 
 Encoded = TypeVar("Encoded", bound=Result)
 
 
 def best_of_kinds(
-    settings: Settings, encode: Callable[[Settings], Encoded]
+    signal: Signal, settings: Settings, encode: Callable[[Signal, Settings], Encoded]
 ) -> tuple[Encoded, bool]:
     """The better of a pyramid and a siren, which `encode` makes, of the same bytes or PSNR.
 
-    A siren gets the pyramid's bytes to beat its PSNR, or, where a PSNR is asked, has to reach that
-    in fewer bytes. An interrupt ends the contest; the second value says whether there was one.
+    The pyramid of an array is a mixture where that suits it. A siren gets the pyramid's bytes to
+    beat its PSNR, or, where a PSNR is asked, has to reach that in fewer bytes. An interrupt ends
+    the contest; the second value says whether there was one.
     """
-    pyramid = encode(_of("pyramid", settings, PYRAMID_TIME))
+    mix, stopped = (None, False) if is_picture(signal.info) else best_mix(signal, settings, encode)
+    asked = replace(_of("pyramid", settings, PYRAMID_TIME), mix=mix)
+    if stopped:
+        asked = replace(asked, steps=min(HURRIED_STEPS, settings.steps or HURRIED_STEPS))
+        return encode(signal, asked), True
+    pyramid = encode(signal, asked)
     if pyramid.interrupted or len(pyramid.data) > MOST_BYTES:
         return pyramid, pyramid.interrupted
     same_size = replace(
@@ -52,11 +52,11 @@ def best_of_kinds(
     )
     hurried = replace(same_size, effort=min(PROBE_EFFORT, settings.effort))
     try:
-        probe = encode(_of("siren", hurried, PROBE_TIME))
+        probe = encode(signal, _of("siren", hurried, PROBE_TIME))
         if probe.interrupted or probe.psnr < pyramid.psnr - WITHIN:
             return pyramid, probe.interrupted
         asked = same_size if settings.psnr is None else settings
-        siren = encode(_of("siren", asked, 1 - PYRAMID_TIME - PROBE_TIME))
+        siren = encode(signal, _of("siren", asked, 1 - PYRAMID_TIME - PROBE_TIME))
     except TargetMissedError:
         return pyramid, False
     if settings.psnr is None:

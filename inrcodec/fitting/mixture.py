@@ -36,6 +36,9 @@ LOADINGS_SHARE = 0.4
 LOADINGS_ERROR = 0.08
 """Most that rounded loadings may add to the error, as part of it."""
 
+COMPONENT_WEIGHT = 1e-5
+"""Rate weight of components, which are as large as it takes: the one that fits do best at."""
+
 RECIPE_BITS = 6.0
 
 Floats = NDArray[np.floating]
@@ -44,8 +47,10 @@ Floats = NDArray[np.floating]
 @dataclass(frozen=True)
 class Mixture:
     """A signal as a mixture: its values about 1/2, `[mixed, positions x channels]`; components
-    about 1/2 as a signal of their own; `reach` is what one unit of a component is in values, and
-    `left_out` the mean squared error without the components that are missing.
+    about 1/2 as a signal of their own, their `loadings` `[rank, mixed]` and their sums of squares.
+
+    `reach` is what one unit of a component is in values, and `left_out` the mean squared error
+    without the components that are missing.
     """
 
     axis: int
@@ -53,6 +58,8 @@ class Mixture:
     components: Signal
     reach: float
     left_out: float
+    loadings: Floats
+    energies: Floats
 
     @property
     def rank(self) -> int:
@@ -94,11 +101,13 @@ def mixture(part: Signal, axis: int, goal: PyramidGoal, rank: int | None = None)
     if rank is None:
         rank = _worth(goal, info, energies, rest)
     components = (basis[:, :rank].T @ values).reshape(rank, *moved.shape[1:])
-    reach = 2 * max(float(np.abs(components).max()), 1e-12)
+    reach = math.sqrt(first_weight(goal, info.positions) / COMPONENT_WEIGHT)
     axes = (Axis("component", rank), *(a for n, a in enumerate(info.axes) if n != axis))
     own = SignalInfo(axes, array_channels(len(info.channels)), "float32", (0.0, 1.0))
     samples = (0.5 + components / reach).astype(np.float32)
-    return Mixture(axis, values, Signal(samples, own), reach, float(rest[rank]))
+    loadings, energies = basis[:, :rank].T * reach, energies[:rank] / reach**2
+    signal = Signal(samples, own)
+    return Mixture(axis, values, signal, reach, float(rest[rank]), loadings, energies)
 
 
 def _worth(goal: PyramidGoal, info: SignalInfo, energies: Floats, rest: Floats) -> int:
@@ -127,8 +136,10 @@ def component_goal(goal: PyramidGoal, mixed: Mixture) -> PyramidGoal:
         # The error of the signal is not known while components are fitted.
         return PyramidGoal(rate_weight=first_weight(goal, 0) / mixed.reach**2)
     assert goal.bits is not None
-    loadings = BITS_PER_LOADING * mixed.rank * len(mixed.values)
-    return PyramidGoal(bits=max(goal.bits - loadings, 0.3 * goal.bits))
+    weight = first_weight(goal, math.prod(mixed.components.info.lattice[1:]) * len(mixed.values))
+    price = weight * len(mixed.components.info.channels)
+    coded = _coded(mixed.loadings, _steps(price / mixed.reach**2, mixed.energies, mixed))
+    return PyramidGoal(bits=max(goal.bits - coded.bits, (1 - LOADINGS_SHARE) * goal.bits))
 
 
 def joined(
@@ -143,15 +154,21 @@ def joined(
     gram = components @ components.T
     gram[np.diag_indices(mixed.rank)] += 1e-9 * gram.diagonal() + 1e-12
     loadings = np.linalg.solve(gram, components @ mixed.values.T)
-    # d^2 / 12 of squared error per loading and position, log2 d bits less.
-    price = fitted.rate_weight * mixed.reach**2 * fitted.spec.outputs
+    price = fitted.rate_weight * fitted.spec.outputs
     allowed = LOADINGS_ERROR * mixed.error(10 ** (-fitted.psnr / 10)) * mixed.values.size
-    price = min(price, 2 * math.log(2) * allowed / loadings.size)
-    steps = np.sqrt(6 * price / (math.log(2) * np.maximum(gram.diagonal(), 1e-30)))
+    price = min(price, 2 * math.log(2) * allowed / (loadings.size * mixed.reach**2))
+    steps = _steps(price, gram.diagonal(), mixed)
     coded = _coded(loadings, steps)
     while fitted.bits + coded.bits > most_bits and coded.bits > RECIPE_BITS * (mixed.rank + 1):
         steps *= 2**0.25
         coded = _coded(loadings, steps)
+    while math.isfinite(most_bits) and coded.bits < most_bits - fitted.bits:
+        # What the components left over.
+        steps *= 2**-0.25
+        finer = _coded(loadings, steps)
+        if finer.bits > most_bits - fitted.bits:
+            break
+        coded = finer
     spec = replace(
         fitted.spec, mixed=len(mixed.values), axis=mixed.axis, differences=coded.differences
     )
@@ -159,6 +176,14 @@ def joined(
     names = (f"loading{index}" for index in range(mixed.rank))
     symbols = {**own.symbols, **dict(zip(names, coded.symbols, strict=True))}
     return spec, Quantised(symbols, (*own.recipes, *coded.recipes), own.bits + coded.bits)
+
+
+def _steps(price: float, energies: Floats, mixed: Mixture) -> Floats:
+    """Steps of the loadings of components: d^2 / 12 of squared error per loading and position,
+    log2 d bits less, of which one is worth `price` in squares of components.
+    """
+    worth = 6 * price * mixed.reach**2 / math.log(2)
+    return np.sqrt(worth / np.maximum(energies, 1e-30))
 
 
 def _decoded(fitted: FittedPyramid) -> Floats:

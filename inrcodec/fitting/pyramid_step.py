@@ -18,6 +18,9 @@ from inrcodec.fitting.pyramid_forward import soft_round, values_and_bits
 Floats = NDArray[np.float32]
 Levels = list[Floats]
 
+UNBOUNDED = (-1e15, 1e15)
+"""What values are clamped to where the target is not within 0..1: squares stay finite."""
+
 SOFT, STRAIGHT, HARD = "soft", "straight", "hard"
 """Soft-round around noise; rounded forward, soft backward; rounded, without gradients."""
 
@@ -63,7 +66,9 @@ class Evaluation:
 
 
 class TorchStep:
-    """The meaning of a step in plain operations. `target` is `[*lattice, outputs]` in 0..1.
+    """The meaning of a step in plain operations.
+
+    `target` is `[*lattice, outputs]`; where it lies in 0..1, values are clamped to that.
 
     `distortion` is what the loss counts instead of the MSE to the target.
     `latents` are one float32 array per level, finest first, as they are before rounding;
@@ -78,6 +83,7 @@ class TorchStep:
         self.spec, self.target, self._distortion = spec, target, distortion
         self._moments = list[tuple[Floats, Floats]]()
         self._target = torch.from_numpy(np.moveaxis(target, -1, 0).copy())
+        self._ends = (0.0, 1.0) if 0 <= target.min() <= target.max() <= 1 else UNBOUNDED
 
     def step(
         self,
@@ -92,7 +98,7 @@ class TorchStep:
         """Loss and gradients, in arrays that the next step may use again.
 
         `mode` is SOFT, STRAIGHT or HARD; `noise` the standard deviation of what is added before the
-        second soft-round, made from `seed`. Values are clamped to 0..1; gradients go straight
+        second soft-round, made from `seed`. Values are clamped; gradients go straight
         through. Raises UsageError where a size does not fit.
         """
         if mode == HARD:
@@ -111,7 +117,7 @@ class TorchStep:
                 random = torch.randn(latent.shape, generator=generator)
                 rounded.append(soft_round(soft + noise * random, temperature))
         values, bits = values_and_bits(self.spec, flat, rounded)
-        render = values + (values.clamp(0, 1) - values).detach()
+        render = values + (values.clamp(*self._ends) - values).detach()
         mse = (render - self._target).square().mean()
         distortion, towards = mse.item(), mse
         if self._distortion is not None:
@@ -135,7 +141,7 @@ class TorchStep:
         """The state with rounded latents; `peak` >= 1 is the largest code value."""
         rounded = [torch.floor(torch.tensor(latent) + 0.5) for latent in latents]
         values, bits = values_and_bits(self.spec, torch.tensor(parameters), rounded)
-        values = values.clamp(0, 1)
+        values = values.clamp(*self._ends)
         coded, own = torch.floor(values * peak + 0.5) / peak, _channels_last(values)
         mse = float((values - self._target).square().mean())
         return Evaluation(

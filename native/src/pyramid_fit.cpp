@@ -17,6 +17,9 @@ constexpr std::size_t SHARE = 8192;
 // between them write to different places. Along an axis that is kept, shorter bands do.
 constexpr std::size_t BAND = 8, LEAST_BAND = 2;
 
+// Beyond it values are clamped even where the target is not within 0..1: squares stay finite.
+constexpr float MOST_VALUE = 1e15f;
+
 Grid grid_of(const std::vector<std::size_t>& lattice, std::size_t kept, std::size_t level) {
   Grid grid{};
   grid.axes = lattice.size();
@@ -88,6 +91,10 @@ PyramidFit::PyramidFit(const Kernel& kernel, const Shape& shape, const float* ta
     for (std::size_t at = 0; at < grid.count; ++at) to[at] = target[at * fit_.outputs + channel];
     fit_.target[channel] = to;
   }
+  const auto ends = std::minmax_element(target, target + grid.count * fit_.outputs);
+  const bool bounded = *ends.first >= 0 && *ends.second <= 1;
+  fit_.lowest = bounded ? 0.0f : -MOST_VALUE;
+  fit_.highest = bounded ? 1.0f : MOST_VALUE;
 
   sums_.assign(threads, std::vector<double>(fit_.parameter_count));
   for (std::size_t thread = 0; thread < threads; ++thread) {

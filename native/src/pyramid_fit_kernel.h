@@ -80,6 +80,7 @@ struct Fit {
   Image values[MAX_RESIDUALS];  // what a residual convolution reads
   Image gradients[2], masked;
   const float* target[MAX_OUTPUTS];
+  float lowest, highest;  // what values are clamped to
 
   const float* parameters;
   Mode mode;

@@ -15,7 +15,7 @@ struct Loss {
   void add(const Fit& fit, size_t row, size_t channel, size_t column, Vector value) {
     const Grid& grid = fit.levels[0].grid;
     const size_t left = grid.width - column, place = row * grid.width + column;
-    value = smaller(larger(value, Vector{}), all(1.0f));
+    value = smaller(larger(value, all(fit.lowest)), all(fit.highest));
     const Vector target = load(fit.target[channel] + place);
     const Vector error = first_of(value - target, left);
     squares += error * error;
