@@ -279,14 +279,14 @@ def test_noise_comes_back_in_shape(
 # Refusals
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers_are_refused(photo: np.ndarray, bad: float) -> None:
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_infinite_samples_are_refused(photo: np.ndarray, bad: float) -> None:
     picture = photo.astype(np.float32)
     picture[3, 4, 1] = bad
-    with pytest.raises(InputError, match="NaN or infinite"):
+    with pytest.raises(InputError, match="1 of 5760 are infinite"):
         inrcodec.encode(picture, steps=3)
     info = SignalInfo(from_array(photo).info.axes, ("red", "green", "blue"), "float32", (0.0, 1.0))
-    with pytest.raises(InputError, match="NaN or infinite"):
+    with pytest.raises(InputError, match="infinite"):
         inrcodec.encode(Signal(picture, info), steps=3)
 
 

@@ -255,7 +255,8 @@ def test_meeting_a_rate_costs_no_quality(face: np.ndarray) -> None:
 def test_a_rate_with_an_opaque_alpha_is_met(face: np.ndarray) -> None:
     samples = np.concatenate([face, np.full((*face.shape[:2], 1), 255, np.uint8)], axis=2)
     result = encoded(samples, bpp=3)
-    assert 0.97 * 3 <= result.bpp <= 3
+    # What two tracks may take beside their samples is 3 % of so small a file.
+    assert 0.96 * 3 <= result.bpp <= 3
 
 
 @pytest.mark.parametrize("psnr", [27.0, 31.0])

@@ -14,7 +14,7 @@ from inrcodec.coding.weights import best_table, code_length
 from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.pyramid_result import FittedPyramid
-from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight
+from inrcodec.fitting.pyramid_targets import WEIGHTS, PyramidGoal, bounded, first_weight
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import normalised
 from inrcodec.query.pyramids import PyramidEvaluator
@@ -98,10 +98,20 @@ def mixture(part: Signal, axis: int, goal: PyramidGoal, rank: int | None = None)
     energies, basis = np.maximum(energies[::-1], 0.0), basis[:, ::-1]
     # What remains without the first 0, 1, ... components.
     rest = np.append(np.cumsum(energies[::-1])[::-1], 0.0) / values.size
+    components = (basis.T @ values).reshape(moved.shape)
+    channels = len(info.channels)
+    weight = first_weight(goal, info.positions)
+    if goal.bits is not None:
+        weight = _weight_of_bits(goal.bits, components, energies / channels)
+    if rank is None and goal.psnr is not None:
+        allowed = LEFT_OUT * 10 ** (-goal.psnr / 10)
+        rank = min(size, int(np.argmax(rest <= allowed)))
     if rank is None:
-        rank = _worth(goal, info, energies, rest)
-    components = (basis[:, :rank].T @ values).reshape(rank, *moved.shape[1:])
-    reach = math.sqrt(first_weight(goal, info.positions) / COMPONENT_WEIGHT)
+        # Energies are of all channels; the loss counts their mean.
+        rank = _worth(energies / channels, weight)
+    rank = max(1, rank)
+    components = components[:rank]
+    reach = math.sqrt(weight / COMPONENT_WEIGHT)
     axes = (Axis("component", rank), *(a for n, a in enumerate(info.axes) if n != axis))
     own = SignalInfo(axes, array_channels(len(info.channels)), "float32", (0.0, 1.0))
     samples = (0.5 + components / reach).astype(np.float32)
@@ -110,18 +120,34 @@ def mixture(part: Signal, axis: int, goal: PyramidGoal, rank: int | None = None)
     return Mixture(axis, values, signal, reach, float(rest[rank]), loadings, energies)
 
 
-def _worth(goal: PyramidGoal, info: SignalInfo, energies: Floats, rest: Floats) -> int:
-    """How many components are worth their loadings, or as many as an error asked for needs."""
-    if goal.psnr is not None:
-        allowed = LEFT_OUT * 10 ** (-goal.psnr / 10)
-        return max(1, min(len(energies), int(np.argmax(rest <= allowed))))
-    price = first_weight(goal, info.positions) * WORTH * len(energies)
-    # Energies are of all channels; the loss counts their mean.
-    count = int((energies / len(info.channels) > price).sum())
-    if goal.bits is not None:
-        most = LOADINGS_SHARE * goal.bits / (BITS_PER_LOADING * len(energies))
-        count = min(count, int(most))
-    return max(1, count)
+def _worth(energies: Floats, weight: float) -> int:
+    """How many components are worth their loadings at a rate weight."""
+    return int((energies > weight * WORTH * len(energies)).sum())
+
+
+def _weight_of_bits(bits: float, components: Floats, energies: Floats) -> float:
+    """The rate weight at which components and their loadings take so many bits, about.
+
+    A latent takes the logarithm of what neighbours differ by over the error that pays at a weight.
+    """
+    count = math.prod(components.shape[1:-1])
+    differences = [
+        0.5 * np.square(np.diff(components, axis=axis)).mean(axis=tuple(range(1, components.ndim)))
+        for axis in range(1, components.ndim - 1)
+        if components.shape[axis] > 1
+    ]
+    least = np.min(differences, axis=0) if differences else energies / count
+
+    def taken(weight: float) -> float:
+        error = weight / (2 * math.log(2))
+        latents = 0.5 * np.log2(np.maximum(least / error, 1.0)).sum() * count
+        return float(latents) + BITS_PER_LOADING * len(energies) * _worth(energies, weight)
+
+    low, high = WEIGHTS
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if taken(middle) > bits else (low, middle)
+    return bounded(high)
 
 
 def component_goal(goal: PyramidGoal, mixed: Mixture) -> PyramidGoal:
@@ -131,15 +157,15 @@ def component_goal(goal: PyramidGoal, mixed: Mixture) -> PyramidGoal:
     if goal.psnr is not None:
         error = max(10 ** (-goal.psnr / 10) * (1 - LOADINGS_ERROR) - mixed.left_out, 1e-15)
         error *= len(mixed.values) / (mixed.rank * mixed.reach**2)
-        return PyramidGoal(psnr=-10 * math.log10(error))
+        return PyramidGoal(psnr=-10 * math.log10(error), begin=COMPONENT_WEIGHT)
     if goal.bound is not None:
         # The error of the signal is not known while components are fitted.
         return PyramidGoal(rate_weight=first_weight(goal, 0) / mixed.reach**2)
     assert goal.bits is not None
-    weight = first_weight(goal, math.prod(mixed.components.info.lattice[1:]) * len(mixed.values))
-    price = weight * len(mixed.components.info.channels)
-    coded = _coded(mixed.loadings, _steps(price / mixed.reach**2, mixed.energies, mixed))
-    return PyramidGoal(bits=max(goal.bits - coded.bits, (1 - LOADINGS_SHARE) * goal.bits))
+    price = COMPONENT_WEIGHT * len(mixed.components.info.channels)
+    coded = _coded(mixed.loadings, _steps(price, mixed.energies, mixed))
+    left = max(goal.bits - coded.bits, (1 - LOADINGS_SHARE) * goal.bits)
+    return PyramidGoal(bits=left, begin=COMPONENT_WEIGHT)
 
 
 def joined(

@@ -67,22 +67,26 @@ def weight_of_psnr(psnr: float) -> float:
 
 @dataclass(frozen=True)
 class PyramidGoal:
-    """What one track is fitted to; exactly one of the four is given.
+    """What one track is fitted to; exactly one of the first four is given.
 
     `bits` is what parameters and latents may take together. `bound`, a share of the value range, is
-    half the step of a residual that follows: both are to be small together.
+    half the step of a residual that follows: both are to be small together. `begin` is the rate
+    weight to begin with, where more is known than what photographs need.
     """
 
     rate_weight: float | None = None
     bits: float | None = None
     psnr: float | None = None
     bound: float | None = None
+    begin: float | None = None
 
 
 def first_weight(goal: PyramidGoal, positions: int) -> float:
     """Rate weight that a fit to the goal begins with."""
     if goal.rate_weight is not None:
         return goal.rate_weight
+    if goal.begin is not None:
+        return goal.begin
     if goal.psnr is not None:
         return weight_of_psnr(goal.psnr)
     if goal.bound is not None:
