@@ -39,7 +39,7 @@ lint: $(READY) ## style, types, layers, spelling
 sanitize: sanitized ## the extension's tests under AddressSanitizer and UBSan
 	cd $(SANITIZED) && $(SANITIZERS) LD_PRELOAD="$(RUNTIMES)" \
 	    $(CURDIR)/$(BIN)/python -m pytest tests/test_native.py tests/test_native_latents.py tests/test_native_pyramid.py \
-	        tests/test_siren_step.py
+	        tests/test_siren_step.py tests/test_pyramid_step.py tests/test_tiles.py tests/test_bounds.py
 
 fuzz: sanitized $(SANITIZED)/libfuzzer.so ## mutated files, read under both: make fuzz [SECONDS=600] [INPUT=file]
 	mkdir -p build/fuzz
