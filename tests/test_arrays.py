@@ -207,3 +207,24 @@ def test_a_signal_may_have_axes_of_its_own() -> None:
     axes = tuple(replace(axis, unit="µm", spacing=0.5) for axis in signal.info.axes)
     signal = replace(signal, info=replace(signal.info, axes=axes))
     assert inrcodec.decode(inrcodec.encode(signal, **QUICK)).info == signal.info
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_offset_does_not_widen_the_range(kind: str) -> None:
+    volume = waves(5, 6, 7).astype(np.float64) / 50 + 1e9
+    decoded = inrcodec.decode(inrcodec.encode(volume, **KINDS[kind]))
+    assert decoded.info.value_range == (volume.min(), volume.max())
+    assert error(volume, decoded) < 0.35
+
+
+def test_a_bound_holds_beside_a_large_offset() -> None:
+    volume = waves(5, 6, 7).astype(np.float64) / 50 + 101325
+    decoded = inrcodec.decode(inrcodec.encode(volume, **QUICK | {"quality": None}, max_error="1%"))
+    assert error(volume, decoded) <= 0.01
+
+
+def test_many_channels_are_coded() -> None:
+    array = waves(12, 14, 6)
+    decoded = inrcodec.decode(inrcodec.encode(array, axes="yx", effort=1, steps=5))
+    assert decoded.samples.shape == (12, 14, 6)
+    assert len(decoded.info.channels) == 6

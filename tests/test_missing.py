@@ -256,3 +256,13 @@ def test_a_channel_without_samples_is_grey() -> None:
     missing = np.zeros(values.shape, np.bool_)
     missing[..., 1] = True
     assert (inpainted(values, missing)[..., 1] == 0.5).all()
+
+
+@pytest.mark.parametrize("mix", [None, "z"])
+def test_a_size_is_met_where_samples_are_missing(mix: str | None) -> None:
+    generator = np.random.default_rng(0)
+    volume = generator.random((12, 14, 16)).astype(np.float32)
+    volume[generator.random(volume.shape) < 0.2] = np.nan
+    data = inrcodec.encode(volume, mix=mix, effort=1, steps=40, target_size=2400)
+    assert len(data) <= 2400
+    assert (np.isnan(inrcodec.decode(data).samples[..., 0]) == np.isnan(volume)).all()

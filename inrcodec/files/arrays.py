@@ -158,7 +158,7 @@ def _picture(
 ) -> Signal:
     height, width, count = samples.shape
     if samples.dtype.kind == "f":
-        dtype, value_range = "float32", _finite_range(_there(samples, missing))
+        dtype, value_range = "float32", _single(*_finite_range(_there(samples, missing)))
         fill = None if fill is None else float(np.float32(fill))
     else:
         value_range = full_range(dtype)
@@ -225,6 +225,11 @@ def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
     if low == high:
         # Exactly, for samples of float64 too; zero has no sign in a header.
         return low + 0.0, low + max(1.0, abs(low))
+    return low + 0.0, high + 0.0
+
+
+def _single(low: float, high: float) -> tuple[float, float]:
+    """A range of samples that become float32."""
     low, high = float(np.float32(low)), float(np.float32(high))
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 

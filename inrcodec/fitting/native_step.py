@@ -23,12 +23,15 @@ from inrcodec.fitting.pyramid_step import (
 )
 from inrcodec.native_choice import extension, instruction_set
 
+MOST_OUTPUTS = 4
+"""Channels that the extension fits."""
+
 
 def step_for(
     spec: PyramidSpec, target: Floats, threads: int, distortion: Distortion | None = None
 ) -> NativeStep | TorchStep:
     """The fastest step there is: the extension's, else torch's with the threads torch has."""
-    if instruction_set():
+    if instruction_set() and spec.outputs <= MOST_OUTPUTS:
         return NativeStep(spec, target, threads, distortion)
     return TorchStep(spec, target, distortion)
 

@@ -52,6 +52,9 @@ ALPHA_SHARE = 0.15
 MANY = 2**20
 """Code values that stand for floats."""
 
+MASK_FRAME = 9
+"""Most bytes of the frame of a section that says what is missing."""
+
 HURRIED_FIT_STEPS = 50
 """Steps for the tracks that follow an interrupt."""
 
@@ -83,6 +86,10 @@ def fit_signal(
             if budget.interrupted:
                 own.interrupted = True
                 hurried = replace(settings, steps=min(HURRIED_FIT_STEPS, settings.steps or 10**9))
+            mask = None
+            if part.missing is not None:
+                mask = finished(partial(coded_mask, part, settings.seed), own)
+                left -= len(mask) + MASK_FRAME
             available = max(left if last else left * ALPHA_SHARE, 0.0)
             # A constant is exact without more.
             track = constant_track(part)
@@ -92,9 +99,8 @@ def fit_signal(
                     bound = absolute_bound(settings.max_error, part.info)
                     bounded = partial(within_bound, part, track, bound, settings.seed)
                     track = finished(bounded, own)
-            if part.missing is not None:
-                mask = finished(partial(coded_mask, part, settings.seed), own)
-                track = replace(track, mask=mask, bytes=track.bytes + len(mask))
+            if mask is not None:
+                track = replace(track, mask=mask)
             budget.interrupted |= own.interrupted
             left -= track.bytes
             fitted.insert(0, track)
