@@ -31,6 +31,7 @@ from inrcodec.files.arrays import TYPES
 from inrcodec.fitting import grid_fit
 from inrcodec.fitting.bounds import within_bound
 from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.pyramid_targets import Shared
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import working
@@ -212,6 +213,32 @@ def test_bounds_finer_than_floats_are_refused(bound: float | str, match: str) ->
 def test_bounds_out_of_reach_of_digits_are_refused() -> None:
     with pytest.raises(UsageError, match="too small"):
         inrcodec.encode(np.linspace(-1, 9, 40), max_error=1e-13, steps=5)
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"), [(1e-2, 4e-2), (5e-5, 2e-4), (1e-5, 0.6e-4 * 1.6**2), (1e-30, 1.0)]
+)
+def test_the_rate_weight_follows_the_error(error: float, wanted: float) -> None:
+    """Of a bound of 0.01: tight for large errors, then loose; few errors beyond it are enough."""
+    weight = Shared(3e-4, 0.01, 0.6, 4.0)
+    assert weight(0.1, error, 1.0) == 3e-4
+    for share in np.linspace(0.1, 1.0, 100):
+        reached = weight(float(share), error, 1.0)
+    assert reached == pytest.approx(wanted, rel=0.02)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e9, math.nan])
+def test_whatever_network_is_found_a_file_can_hold_it(
+    monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    real = grid_fit._descended
+
+    def wild(*arguments: Any) -> dict[str, np.ndarray]:
+        return {name: values * scale for name, values in real(*arguments).items()}
+
+    monkeypatch.setattr(grid_fit, "_descended", wild)
+    signal = as_signal(np.arange(-60, 60, dtype=np.int8).reshape(4, 5, 6) ** 2)
+    np.testing.assert_array_equal(inrcodec.decode(written(signal, 0.0)).samples, signal.samples)
 
 
 # The section

@@ -26,11 +26,11 @@ from inrcodec.query.lattice import block_shape
 CONTEXTS = (8,)
 """Hidden units of the context network of a grid."""
 
-TILES = {1: 2**16, 2: 256, 3: 32, 4: 16}
+TILES = {1: 2**12, 2: 128, 3: 16, 4: 8}
 """Edges of tiles by axes of the grid, where there are bytes enough for parts to be worth having
 alone."""
 
-TILE_BYTES = 400
+TILE_BYTES = 500
 """What a tile has to hold on average."""
 
 LARGE = 4000
@@ -44,6 +44,12 @@ LARGEST = LARGE * BASE ** (MAX_DIGITS - 1)
 
 STEPS, RATE = 300, 0.03
 """Of the fit of a context network, and its first rate."""
+
+MOST_WEIGHT = 2.0**13
+"""Weights, before it is known what a file may hold."""
+
+RIDGE, MOST_LINEAR = 0.01, 2.0
+"""What keeps the linear prediction small where contexts say nothing, and its largest weight."""
 
 SAMPLE, MOST = 2**16, 2**19
 """Positions that a network is fitted to, and that its rounding is tried on, about."""
@@ -98,16 +104,25 @@ def _fitted(spec: PyramidSpec, plane: NDArray[np.int32], seed: int) -> tuple[Net
 def _descended(
     spec: PyramidSpec, inputs: Tensor, values: Tensor, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """Weights with which the values take few bits, by Adam over all of them at once."""
-    spread = float(values.abs().mean()) + 0.05
+    """Weights with which the values take few bits, by Adam over all of them at once, from the best
+    linear prediction on.
+    """
+    known, wanted = inputs.numpy().astype(np.float64), values.numpy().astype(np.float64)
+    gram = known @ known.T
+    own = int(np.count_nonzero(gram.diagonal()))
+    gram[np.diag_indices_from(gram)] += RIDGE * len(wanted)
+    # Of a few numbers, any prediction may seem right.
+    linear = np.clip(np.linalg.solve(gram, known @ wanted), -MOST_LINEAR, MOST_LINEAR)
+    spread = float(np.abs(wanted - linear @ known).mean()) + 0.05
     tensors = {}
-    own = int((inputs.abs().amax(dim=1) > 0).sum())
     for shape in spec.tensors():
         first = np.zeros(shape.shape)
         if shape.name == "context_weight0":
             first = rng.normal(0, 1 / math.sqrt(max(own, 1)) / max(spread, 1), shape.shape)
         elif shape.name == f"context_bias{len(spec.contexts)}":
             first[1] = math.log2(spread)
+        elif shape.name == "context_skip":
+            first[0] = linear
         tensors[shape.name] = torch.tensor(first, dtype=torch.float32, requires_grad=True)
     optimiser = torch.optim.Adam(tensors.values(), lr=RATE, betas=(0.9, 0.99))
     for index in range(STEPS):
@@ -149,7 +164,15 @@ def _rounded(
 
     tensors = spec.tensors()
     steps = {tensor.name: FIRST_STEP for tensor in tensors}
+    parameters = {
+        name: np.clip(np.nan_to_num(values), -MOST_WEIGHT, MOST_WEIGHT)
+        for name, values in parameters.items()
+    }
     least, best = tried(steps)
+    while not math.isfinite(least):
+        # No file may hold so large ones; zeros are always allowed.
+        parameters = {name: values / 2 for name, values in parameters.items()}
+        least, best = tried(steps)
     for name, change in _trials(steps):
         while FINEST_STEP <= steps[name] + change <= COARSEST_STEP:
             moved = steps | {name: steps[name] + change}

@@ -23,6 +23,8 @@ from inrcodec.fitting.pyramid_targets import (
     AIM,
     FIRST_LATENTS,
     LEAST_LATENTS,
+    PICTURE_SHARES,
+    VOLUME_SHARES,
     PyramidGoal,
     Shared,
     Steered,
@@ -60,7 +62,7 @@ def fit_pyramid(
     networks = Networks(spec, _first_networks(spec, seed))
     latents = [np.zeros(spec.grid(level), np.float32) for level in range(spec.levels)]
     state = PyramidState(networks, latents, positions, peak)
-    weight = _weight(goal, positions)
+    weight = _weight(goal, positions, spec.inputs)
     if isinstance(weight, Steered) and goal.bits is not None:
         weight = _measuring(weight, state, step, goal.bits)
     before = budget.interrupted
@@ -92,14 +94,14 @@ def _first_networks(spec: PyramidSpec, seed: int) -> dict[str, NDArray[np.float3
     return values
 
 
-def _weight(goal: PyramidGoal, positions: int) -> Weight:
+def _weight(goal: PyramidGoal, positions: int, axes: int) -> Weight:
     first = first_weight(goal, positions)
     if goal.rate_weight is not None:
         return lambda share, error, bpp: first
     if goal.psnr is not None:
         return Steered(first, psnr=goal.psnr)
     if goal.bound is not None:
-        return Shared(first, goal.bound)
+        return Shared(first, goal.bound, *(PICTURE_SHARES if axes == 2 else VOLUME_SHARES))
     assert goal.bits is not None
     # Until `_measuring` knows what the networks will take.
     return Steered(first, bpp=FIRST_LATENTS * goal.bits / positions)
