@@ -153,11 +153,13 @@ def _packed(
     sections: list[Section] = []
     for number, track in enumerate(fitted):
         symbols, recipes = track.quantised.symbols, track.quantised.recipes
-        sections += pack_track(number, track.spec, symbols, recipes, track.latents)
-        if track.residual is not None:
-            sections.append(Section(SectionType.RESIDUAL, number, track.residual))
+        own = pack_track(number, track.spec, symbols, recipes, track.latents)
         if track.mask is not None:
-            sections.append(Section(SectionType.MASK, number, track.mask))
+            # Before the latents: a file that is cut still says where there is nothing.
+            own.insert(1, Section(SectionType.MASK, number, track.mask))
+        if track.residual is not None:
+            own.append(Section(SectionType.RESIDUAL, number, track.residual))
+        sections += own
     return pack(header, [*sections, *extra])
 
 

@@ -220,6 +220,27 @@ def mixture() -> bytes:
     return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2, 1), 10, 30))
 
 
+def mixture_coarse() -> bytes:
+    """Components on a coarser lattice than the signal, whose first axis is mixed."""
+    axes = Axis("time", 12), Axis("lat", 13), Axis("lon", 9)
+    signal = SignalInfo(axes, array_channels(1), "float32", (0.0, 1.0))
+    spec = PyramidSpec((2, 4, 3), 1, 2, (4,), (5,), 1, kept=1, coarse=2, mixed=12)
+    return pack(Header((Track(signal, spec),)), pyramid_sections(spec, (2,), 11, 20))
+
+
+def bounded_coarse() -> bytes:
+    """Integers within a bound of values that lie between those of a coarser lattice."""
+    axes = Axis("z", 9), Axis("y", 7), Axis("x", 10)
+    signal = SignalInfo(axes, array_channels(1), "int16", (-900.0, 1200.0))
+    spec = PyramidSpec((5, 4, 5), 1, 3, (4,), (5,), 1, coarse=1)
+    generator = np.random.Generator(np.random.PCG64(12))
+    multiples = np.rint(generator.laplace(0, 3, (1, *signal.lattice))).astype(np.int64)
+    networks = [parameters(digit_spec(signal.lattice, (6,), 0), generator, 20)]
+    residual = pack_residual(5.0, pack_grid(multiples, 0, 0, (6,), networks))
+    sections = [*pyramid_sections(spec, (2, 1), 12, 20), Section(SectionType.RESIDUAL, 0, residual)]
+    return pack(Header((Track(signal, spec),)), sections)
+
+
 def array(dtype: str) -> Callable[[], bytes]:
     """Four axes and two channels of one sample type."""
 
@@ -277,6 +298,7 @@ ARRAY_TYPES = ("int8", "int16", "uint32", "int32", "float16", "float64")
 FILES: dict[str, Callable[[], bytes]] = {
     "affine": affine,
     **{f"array_{dtype}": array(dtype) for dtype in ARRAY_TYPES},
+    "bounded_coarse": bounded_coarse,
     "bounded_volume": bounded_volume,
     "every_table": every_table,
     "float32": lambda: fitted(picture(1, "float32")),
@@ -286,6 +308,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "missing_integers": missing_integers,
     "missing_values": missing_values,
     "mixture": mixture,
+    "mixture_coarse": mixture_coarse,
     "pyramid": pyramid,
     "pyramid_row": pyramid_row,
     "pyramid_start": pyramid_start,
@@ -405,14 +428,14 @@ def test_every_golden_file_is_listed() -> None:
 
 
 def test_golden_files_stay_small() -> None:
-    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 90_000
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 160_000
 
 
 def test_golden_files_cover_the_format() -> None:
     """Every sample type, one and two tracks, metadata, every probability table, no sine layer.
 
     Of pyramids: tiles and none, each number of layers, residual convolutions and none, a start and
-    none, an axis that is kept and none.
+    none, an axis that is kept and none, a coarser lattice and the signal's own.
     """
     headers, tables, kinds = [], set(), set()
     for name in FILES:
@@ -435,5 +458,6 @@ def test_golden_files_cover_the_format() -> None:
     assert {spec.residuals for spec in pyramids} == {0, 1, 2}
     assert {tile_count(spec) for spec in pyramids} == {1, 4, 8, 9}
     assert {spec.kept for spec in pyramids} == {0, 1}
+    assert {spec.coarse for spec in pyramids} == {0, 1, 2}
     assert {spec.start for spec in pyramids} == {0, 1}
     assert {len(track.info.axes) for track in tracks} == {1, 2, 3, 4}

@@ -285,9 +285,9 @@ def latents(*parts: bytes, levels: int = 1, **fields: int) -> bytes:
     return pyramids(networks(levels=levels), *parts, front=pyramid(levels, **fields))
 
 
-def variants(kept: int, rank: int = 0, axis: int = 0, differences: int = 0) -> bytes:
-    """A file of one pyramid that keeps axes; their number changes no network of it."""
-    track = pyramid(variant=(kept, rank, axis, differences))
+def variants(features: int, *fields: int) -> bytes:
+    """A file of one variant of a pyramid; what it keeps, or is coarser by, changes no network."""
+    track = pyramid(variant=(features, *fields))
     return header(track, rest=networks() + group(), sections=2, version=b"\1\2")
 
 
@@ -462,7 +462,8 @@ FILES: dict[str, Rule] = {
     ),
     "R24_residual_of_sines": (CorruptError, lambda: sections(GOOD, residual())),
     "R24_residual_before_latents": (CorruptError, lambda: residuals(residual(), group())),
-    "R24_mask_before_a_residual": (CorruptError, lambda: residuals(mask(), residual())),
+    "R24_mask_after_a_residual": (CorruptError, lambda: residuals(residual(), mask())),
+    "R24_mask_after_latents": (CorruptError, lambda: residuals(group(), mask())),
     "R24_mask_twice": (CorruptError, lambda: residuals(mask(), mask())),
     "R24_residual_twice": (CorruptError, lambda: residuals(residual(), residual())),
     "R25_byte_appended": (CorruptError, lambda: WHOLE + b"\0"),
@@ -660,15 +661,18 @@ FILES: dict[str, Rule] = {
         UnsupportedError,
         lambda: header(track(kind=129) + b"\1\0", version=b"\1\2"),
     ),
-    "R51_mixture_along_no_axis": (CorruptError, lambda: variants(1, 1, 2)),
-    "R51_mixture_of_no_components": (CorruptError, lambda: variants(1, 0, 1)),
-    "R51_mixture_that_keeps_no_axis": (CorruptError, lambda: variants(0, 1)),
-    "R51_differences_of_no_loadings": (CorruptError, lambda: variants(1, 0, 0, 1)),
-    "R51_differences_of_differences": (CorruptError, lambda: variants(1, 1, 0, 2)),
-    "R36_components": (LimitError, lambda: variants(1, 1025)),
-    "R52_pyramid_that_keeps_no_axis": (CorruptError, lambda: variants(0)),
-    "R53_pyramid_that_keeps_all_axes": (CorruptError, lambda: variants(2)),
-    "R53_endless_kept_axes": (CorruptError, lambda: variants(2**62)),
+    "R51_mixture_along_no_axis": (CorruptError, lambda: variants(3, 1, 1, 2, 0)),
+    "R51_mixture_that_keeps_no_axis": (CorruptError, lambda: variants(2, 1, 0, 0)),
+    "R51_differences_of_differences": (CorruptError, lambda: variants(3, 1, 1, 0, 2)),
+    "R36_components": (LimitError, lambda: variants(3, 1, 1025, 0, 0)),
+    "R36_halvings_of_a_lattice": (LimitError, lambda: variants(4, 17)),
+    "R52_variant_without_features": (CorruptError, lambda: variants(0)),
+    "R52_pyramid_that_keeps_no_axis": (CorruptError, lambda: variants(1, 0)),
+    "R52_mixture_of_no_components": (CorruptError, lambda: variants(3, 1, 0, 0, 0)),
+    "R52_coarse_by_nothing": (CorruptError, lambda: variants(4, 0)),
+    "R53_pyramid_that_keeps_all_axes": (CorruptError, lambda: variants(1, 2)),
+    "R53_endless_kept_axes": (CorruptError, lambda: variants(1, 2**62)),
+    "R54_unknown_feature": (UnsupportedError, lambda: variants(8)),
 }
 
 
@@ -699,9 +703,10 @@ def test_the_parts_make_a_good_file() -> None:
         residuals(residual(digits=0)),
         residuals(residual(*[b""] * 4, tile=1)),
         residuals(residual(digits=2, base=255)),
-        residuals(residual(), mask()),
+        residuals(mask(), group(), residual()),
         header(track(), rest=GOOD + mask(), sections=2, version=b"\1\2"),
-        variants(1),
+        variants(1, 1),
+        variants(4, 1),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
 

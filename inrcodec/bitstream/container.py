@@ -167,23 +167,23 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[
 def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
     """Raise CorruptError unless the sections, (type, track) of each, have their canonical order.
 
-    Of every track the parameters, if it is a pyramid any number of latents and at most one
-    residual, and at most one mask; last, at most one metadata section.
+    Of every track the parameters, at most one mask, and, if it is a pyramid, any number of latents
+    and at most one residual; last, at most one metadata section.
     """
     known = [(kind, track) for kind, track in found if kind in set(SectionType)]
     wanted: list[tuple[int, int]] = []
     for number, track in enumerate(header.tracks):
         wanted.append((int(SectionType.PARAMETERS), number))
+        mask = (int(SectionType.MASK), number)
+        wanted += [mask] * min(1, known.count(mask))
         if isinstance(track.spec, PyramidSpec):
             latents = (int(SectionType.LATENTS), number)
             residual = (int(SectionType.RESIDUAL), number)
             wanted += [latents] * known.count(latents)
             wanted += [residual] * min(1, known.count(residual))
-        mask = (int(SectionType.MASK), number)
-        wanted += [mask] * min(1, known.count(mask))
     if known not in (wanted, [*wanted, (int(SectionType.METADATA), 0)]):
         raise CorruptError(
-            "sections: one parameters section per track, then its latents, residual and mask, and "
+            "sections: one parameters section per track, then its mask, latents and residual, and "
             f"metadata last, expected; found {known[:20]}"
         )
 

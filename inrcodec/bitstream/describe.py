@@ -19,8 +19,9 @@ def describe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
 
     `bpp` is bits of the whole file per lattice position of the first track. `overhead` counts the
     bytes that are neither coded parameters, coded latents nor metadata. `kept` is how many axes
-    are not halved, `tile` samples along every axis, 0 where the latents are in one piece; a section
-    of latents names the `levels` that it holds, coarse to fine.
+    are not halved, `coarse` how often the others are for the field's lattice, `tile` samples along
+    every axis, 0 where the latents are in one piece; a section of latents names the `levels` that
+    it holds, coarse to fine.
     """
     header, sections = unpack(data, limits)
     coded = sum(len(section.payload) for section in sections)
@@ -75,6 +76,7 @@ def _track(track: Track) -> dict[str, Any]:
             **told,
             "levels": spec.levels,
             "kept": spec.kept,
+            "coarse": spec.coarse,
             "rank": spec.rank,
             "latents": spec.latent_count,
             "tile": spec.tile,

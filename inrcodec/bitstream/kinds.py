@@ -8,10 +8,10 @@ from typing import Any
 
 from inrcodec.bitstream import primitives, wire
 from inrcodec.bitstream.primitives import known, within
-from inrcodec.bitstream.wire import KindId, Limits, StartId
+from inrcodec.bitstream.wire import Feature, KindId, Limits, StartId
 from inrcodec.errors import CorruptError, UnsupportedError
 from inrcodec.fields.field import FieldSpec
-from inrcodec.fields.pyramid import REACH, PyramidSpec
+from inrcodec.fields.pyramid import REACH, PyramidSpec, coarser
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.signal import SignalInfo
 
@@ -20,7 +20,7 @@ _NEWER = "a newer inrcodec is needed"
 
 def is_variant(spec: FieldSpec) -> bool:
     """Whether a spec needs more fields than those of its kind."""
-    return isinstance(spec, PyramidSpec) and (spec.kept > 0 or spec.mixed > 0)
+    return isinstance(spec, PyramidSpec) and bool(_features(spec))
 
 
 def pack_spec(spec: FieldSpec) -> bytes:
@@ -86,15 +86,25 @@ def _pack_pyramid(spec: PyramidSpec) -> bytes:
         "start": spec.start,
     }
     packed = primitives.row(wire.PYRAMID_FIELDS, row)
-    if is_variant(spec):
-        variant = {
-            "kept": spec.kept,
-            "rank": spec.rank,
-            "axis": spec.axis,
-            "differences": int(spec.differences),
-        }
-        packed += primitives.row(wire.PYRAMID_VARIANT_FIELDS, variant)
+    features = _features(spec)
+    if features:
+        packed += primitives.row(wire.PYRAMID_VARIANT_FIELDS, {"features": sum(features)})
+    for feature, fields in features.items():
+        packed += primitives.row(wire.FEATURES[feature], fields)
     return packed
+
+
+def _features(spec: PyramidSpec) -> dict[Feature, dict[str, int]]:
+    """What makes a pyramid a variant, with the fields of each."""
+    features = {}
+    if spec.kept:
+        features[Feature.KEPT] = {"kept": spec.kept}
+    if spec.mixed:
+        mixture = {"rank": spec.rank, "axis": spec.axis, "differences": int(spec.differences)}
+        features[Feature.MIXTURE] = mixture
+    if spec.coarse:
+        features[Feature.COARSE] = {"coarse": spec.coarse}
+    return features
 
 
 def _unpack_pyramid(
@@ -137,22 +147,29 @@ def _unpack_variant(
     reader: primitives.Reader, lattice: tuple[int, ...], limits: Limits
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
     """The lattice of a variant of a pyramid for a signal of `lattice`, and its other fields."""
-    row = reader.row(wire.PYRAMID_VARIANT_FIELDS)
-    kept, rank, axis, differences = row.values()
-    within("components", rank, limits.channels)
-    if kept == 0 and rank == 0:
+    features = reader.row(wire.PYRAMID_VARIANT_FIELDS)["features"]
+    if features == 0:
         raise CorruptError("header: the variant of a pyramid is the plain one")
-    if kept >= len(lattice):
-        raise CorruptError(f"header: a pyramid keeps {kept} of {len(lattice)} axes")
-    if axis >= len(lattice) or differences > 1 or (rank > 0 and kept == 0):
-        raise CorruptError(f"header: impossible mixture {row}")
-    if rank == 0:
-        if axis or differences:
-            raise CorruptError("header: a mixture of no components")
-        return lattice, {"kept": kept}
-    mixed, rest = lattice[axis], (*lattice[:axis], *lattice[axis + 1 :])
-    own = {"kept": kept, "mixed": mixed, "axis": axis, "differences": bool(differences)}
-    return (rank, *rest), own
+    if features >> len(Feature):
+        raise UnsupportedError(f"header: unknown features {features} of a pyramid; {_NEWER}")
+    row = {"kept": 0, "rank": 0, "coarse": 0}
+    for feature in Feature:
+        if features & feature:
+            row |= (fields := reader.row(wire.FEATURES[feature]))
+            if next(iter(fields.values())) == 0:
+                raise CorruptError(f"header: a pyramid has {feature.name} for nothing: {fields}")
+    own = {"kept": row["kept"], "coarse": row["coarse"]}
+    if row["kept"] >= len(lattice):
+        raise CorruptError(f"header: a pyramid keeps {row['kept']} of {len(lattice)} axes")
+    within("halvings of a lattice", row["coarse"], limits.levels)
+    if features & Feature.MIXTURE:
+        rank, axis, differences = row["rank"], row["axis"], row["differences"]
+        within("components", rank, limits.channels)
+        if axis >= len(lattice) or differences > 1 or row["kept"] == 0:
+            raise CorruptError(f"header: impossible mixture {row}")
+        own |= {"mixed": lattice[axis], "axis": axis, "differences": bool(differences)}
+        lattice = (rank, *lattice[:axis], *lattice[axis + 1 :])
+    return coarser(lattice, row["kept"], row["coarse"]), own
 
 
 def tile_count(spec: PyramidSpec) -> int:

@@ -26,8 +26,8 @@ def unpack_partial(
 
     Gives the header, the sections that can be used, and what is missing (None: nothing). A damaged
     section of latents is left out, and so are the finer ones of its tile; after any other damage,
-    everything is. The header and the parameters of every track must be intact: else raises what
-    `unpack` raises.
+    everything is. The header, and the parameters and masks of all tracks, must be intact: else
+    raises what `unpack` raises.
     """
     header, count, offset = unpack_front(data, limits)
     reader = primitives.Reader(data, "section", offset)
@@ -36,15 +36,21 @@ def unpack_partial(
     first: CorruptError | None = None
     for index in range(count):
         reader.what = f"section {index}"
+        kind = data[reader.offset : reader.offset + 1]
         try:
             section, intact = read_frame(reader)
         except CorruptError as error:
+            if kind == bytes([SectionType.MASK]):
+                # Numbers would stand where there are none.
+                raise
             first = first or error
             break
         if intact:
             check_section(section, reader.what, len(header.tracks))
         else:
             first = first or crc_mismatch(reader)
+            if section.type == SectionType.MASK:
+                raise first
             known = [before.track for before in sections if before.type in set(SectionType)]
             if section.type != SectionType.LATENTS or known[-1:] != [section.track]:
                 break

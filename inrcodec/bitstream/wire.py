@@ -90,6 +90,14 @@ SINCE: dict[type[IntEnum], dict[int, int]] = {
 """Minor version that brought an id, 0 for all others; a file names the newest that it needs."""
 
 
+class Feature(IntEnum):
+    """Bits of the features of a variant of a pyramid; the fields of each follow, in this order."""
+
+    KEPT = 1
+    MIXTURE = 2
+    COARSE = 4
+
+
 class MetadataCoding(IntEnum):
     RAW = 0
     DEFLATE = 1
@@ -122,12 +130,15 @@ PYRAMID_FIELDS = (
     ("tile", "varint"),
     ("start", "u8"),
 )
-PYRAMID_VARIANT_FIELDS = (
-    ("kept", "varint"),
-    ("rank", "varint"),
-    ("axis", "varint"),
-    ("differences", "varint"),
-)
+PYRAMID_VARIANT_FIELDS = (("features", "u8"),)
+KEPT_FIELDS = (("kept", "varint"),)
+MIXTURE_FIELDS = (("rank", "varint"), ("axis", "varint"), ("differences", "varint"))
+COARSE_FIELDS = (("coarse", "varint"),)
+FEATURES = {
+    Feature.KEPT: KEPT_FIELDS,
+    Feature.MIXTURE: MIXTURE_FIELDS,
+    Feature.COARSE: COARSE_FIELDS,
+}
 
 RESIDUAL_FIELDS = (("step", "number"),)
 MASK_FIELDS = (("shared", "u8"), ("filled", "u8"))

@@ -246,6 +246,7 @@ def _encode_words(words: _Command) -> None:
     add("--omega", type=float, dest="omega_0", metavar="W", help=about)
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
     add("--kept", type=int, help=argparse.SUPPRESS)
+    add("--coarse", type=int, metavar="N", help="halvings of the lattice of a pyramid")
     add("--mix", metavar="AXIS", help="code an array as a mixture of components along an axis")
     add("--rank", type=int, metavar="N", help="number of components of --mix")
     about = "squared error that a bit per pixel is worth"

@@ -52,6 +52,11 @@ def coarser_offsets(axes: int) -> tuple[tuple[int, Offset], ...]:
     return (*((1, offset) for offset in (centre, *sides)), (2, centre), (3, centre))
 
 
+def coarser(lattice: tuple[int, ...], kept: int, coarse: int) -> tuple[int, ...]:
+    """A lattice halved `coarse` times along every axis but the first `kept` ones."""
+    return (*lattice[:kept], *(-(-size // 2**coarse) for size in lattice[kept:]))
+
+
 @dataclass(frozen=True)
 class PyramidSpec:
     """Latents on `levels` grids, level l with one value per 2^l samples along every axis but the
@@ -64,6 +69,9 @@ class PyramidSpec:
     tiles of `tile` samples along every axis, or in one piece where it is 0. `start` names the
     networks that the parameters are differences to; 0 is zero. After the Cool-chic family (Ladune
     et al. 2023).
+
+    Where `coarse` is not 0, the lattice is that of the signal halved so many times along every axis
+    that is not kept; the samples of the signal lie between its values, and are interpolated.
 
     Where `mixed` is not 0, the lattice is that of components, which its first axis counts: the
     signal has an axis of `mixed` samples instead, as its axis number `axis`, and its values are
@@ -82,6 +90,7 @@ class PyramidSpec:
     tile: int = 0
     start: int = 0
     kept: int = 0
+    coarse: int = 0
     mixed: int = 0
     axis: int = 0
     differences: bool = False
@@ -169,9 +178,10 @@ class PyramidSpec:
                     continue
                 sizes[axis] = size
                 macs += TAPS * math.prod(sizes) * (self.levels - 1 - stage)
+        between = 1 << (self.coarse * self.halved)
         if self.mixed:
-            return self.rank + -(-macs // (math.prod(self.lattice[1:]) * self.mixed))
-        return -(-macs // math.prod(self.lattice))
+            return self.rank + -(-macs // (math.prod(self.lattice[1:]) * self.mixed * between))
+        return -(-macs // (math.prod(self.lattice) * between))
 
 
 def _network(name: str, widths: tuple[int, ...]) -> list[TensorShape]:

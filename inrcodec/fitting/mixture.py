@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inrcodec.coding.planes import DenseLatents
-from inrcodec.coding.quantize import TensorRecipe, dequantize, step_index, step_size
+from inrcodec.coding.quantize import TensorRecipe, step_index, step_size
 from inrcodec.coding.weights import best_table, code_length
 from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec
-from inrcodec.fitting.pyramid_result import FittedPyramid
+from inrcodec.fitting.pyramid_result import FittedPyramid, decoded_values
 from inrcodec.fitting.pyramid_targets import WEIGHTS, PyramidGoal, bounded, first_weight
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import normalised
-from inrcodec.query.pyramids import PyramidEvaluator
 from inrcodec.signal import Axis, Signal, SignalInfo, array_channels
 
 MOST_SAMPLES = 4096
@@ -176,7 +174,8 @@ def joined(
     The step of a component's loadings makes a bit worth what the fit's rate weight says, or is as
     narrow as LOADINGS_ERROR asks; where all take more than `most_bits`, steps are wider.
     """
-    components = _decoded(fitted)
+    decoded = decoded_values(fitted, mixed.components.info.lattice).astype(np.float64)
+    components = (decoded - 0.5).reshape(mixed.rank, -1)
     gram = components @ components.T
     gram[np.diag_indices(mixed.rank)] += 1e-9 * gram.diagonal() + 1e-12
     loadings = np.linalg.solve(gram, components @ mixed.values.T)
@@ -210,15 +209,6 @@ def _steps(price: float, energies: Floats, mixed: Mixture) -> Floats:
     """
     worth = 6 * price * mixed.reach**2 / math.log(2)
     return np.sqrt(worth / np.maximum(energies, 1e-30))
-
-
-def _decoded(fitted: FittedPyramid) -> Floats:
-    """Components about 1/2, `[rank, positions x channels]`, as the decoder makes them."""
-    field = dequantize(fitted.spec, fitted.quantised.symbols, fitted.quantised.recipes)
-    field = replace(field, latents=DenseLatents(tuple(fitted.latents)))
-    whole = [(0, size) for size in fitted.spec.lattice]
-    values = PyramidEvaluator(fitted.spec, field).resampled(fitted.spec.lattice, whole)
-    return np.moveaxis(values.astype(np.float64) - 0.5, 0, -1).reshape(fitted.spec.lattice[0], -1)
 
 
 @dataclass(frozen=True)

@@ -128,10 +128,11 @@ class Settings:
     `pyramid`, widths of the hidden layers of contexts and of synthesis and the number of residual
     convolutions, as in 12-12/24/2. `steps` and `rate_weight` (lambda) override the preset's steps
     and the target. `kept` is for a `pyramid`: so many of the first axes are not halved from level
-    to level. `mix` names an axis along which the signal is coded as a mixture of components, `rank`
-    of them or as many as are worth it. `tune` is the distortion that a fit makes small: `mse`
-    (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in seconds
-    bounds the fit. `device` is `auto`, `cpu` or `cuda`.
+    to level; so is `coarse`: its lattice is the signal's, halved so often along the other axes, by
+    default as often as costs little. `mix` names an axis along which the signal is coded as a
+    mixture of components, `rank` of them or as many as are worth it. `tune` is the distortion that
+    a fit makes small: `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`.
+    `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -150,6 +151,7 @@ class Settings:
     rate_weight: float | None = None
     tune: str = TUNES[0]
     kept: int | None = None
+    coarse: int | None = None
     mix: str | None = None
     rank: int | None = None
 
@@ -174,13 +176,14 @@ class Settings:
         _within("omega_0", self.omega_0, 1 / 16, 1e4)
         _within("seed", self.seed, 0, 2**63 - 1)
         _within("kept", self.kept, 0, DEFAULT_LIMITS.axes - 1)
+        _within("coarse", self.coarse, 0, DEFAULT_LIMITS.levels)
         if self.kind not in (None, *KINDS, AUTO):
             raise UsageError(f"kind {self.kind!r}: {', '.join(KINDS)} or {AUTO} is needed")
         if self.kind == AUTO and (self.net or self.tune != "mse"):
             other = "net" if self.net else f"tune {self.tune}"
             raise UsageError(f"kind {AUTO} and {other}: it is for one kind alone; name that")
         _within("rank", self.rank, 1, DEFAULT_LIMITS.channels)
-        for name, given in (("kept", self.kept), ("mix", self.mix)):
+        for name, given in (("kept", self.kept), ("coarse", self.coarse), ("mix", self.mix)):
             if given and self.chosen_kind != "pyramid":
                 raise UsageError(f"{name} {given}: a pyramid is needed; name no other kind")
         if self.rank and not self.mix:
@@ -196,8 +199,8 @@ class Settings:
                 f"psnr and tune {self.tune}: a PSNR is a squared error; ask for a quality or a "
                 "size, or tune for mse"
             )
-        if self.tune != "mse" and self.chosen_kind != "pyramid":
-            raise UsageError(f"tune {self.tune}: a pyramid is needed, not a {self.chosen_kind}")
+        if self.tune != "mse" and (self.chosen_kind != "pyramid" or self.coarse):
+            raise UsageError(f"tune {self.tune}: a pyramid is needed, on the lattice of the signal")
         if self.max_error is not None:
             self._check_bound()
         if self.net is not None:

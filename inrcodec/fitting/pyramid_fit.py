@@ -101,7 +101,8 @@ def _weight(goal: PyramidGoal, positions: int, axes: int) -> Weight:
     if goal.psnr is not None:
         return Steered(first, psnr=goal.psnr)
     if goal.bound is not None:
-        return Shared(first, goal.bound, *(PICTURE_SHARES if axes == 2 else VOLUME_SHARES))
+        loose, tight = PICTURE_SHARES if axes == 2 else VOLUME_SHARES
+        return Shared(first, goal.bound, loose * goal.share, tight * goal.share)
     assert goal.bits is not None
     # Until `_measuring` knows what the networks will take.
     return Steered(first, bpp=FIRST_LATENTS * goal.bits / positions)

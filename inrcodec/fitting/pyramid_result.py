@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.latents import MAX_LATENT
 from inrcodec.coding.native_latents import code_length
+from inrcodec.coding.planes import DenseLatents
 from inrcodec.coding.quantize import dequantize
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.objective import psnr_of
@@ -19,6 +20,7 @@ from inrcodec.fitting.pyramid_descent import AnyStep, PyramidState, measure, tun
 from inrcodec.fitting.pyramid_rounding import ROUNDED_FROM, round_networks
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.schedule import Budget, Progress, finished, quiet
+from inrcodec.query.pyramids import PyramidEvaluator
 
 Integers = NDArray[np.int32]
 
@@ -113,6 +115,15 @@ def measured(
     return FittedPyramid(
         spec, quantised, tuple(planes), bits, psnr, float_psnr, state.steps, state.rate_weight
     )
+
+
+def decoded_values(fitted: FittedPyramid, lattice: tuple[int, ...]) -> NDArray[np.float32]:
+    """Values `[*lattice, channels]` as the decoder makes them of a signal of that lattice."""
+    field = dequantize(fitted.spec, fitted.quantised.symbols, fitted.quantised.recipes)
+    field = replace(field, latents=DenseLatents(tuple(fitted.latents)))
+    whole = [(0, size) for size in lattice]
+    values = PyramidEvaluator(fitted.spec, field, lattice).resampled(lattice, whole)
+    return np.moveaxis(values, 0, -1)
 
 
 def restore(state: PyramidState, result: FittedPyramid) -> None:

@@ -55,12 +55,16 @@ PROBED_FROM, PROBE = 2**21, 2**20
 SECTION_BYTES = 13
 """Most bytes of a section's frame, its count of levels and what the range coder adds."""
 
-KIND_BYTES, VARIANT_BYTES = 12, 5
+KIND_BYTES, VARIANT_BYTES = 12, 8
 """Most bytes of the header that say which pyramid it is, and which variant of it."""
 
 
-def chosen_spec(info: SignalInfo, preset: PyramidPreset, kept: int = 0) -> PyramidSpec:
+def chosen_spec(
+    info: SignalInfo, preset: PyramidPreset, kept: int = 0, coarse: int = 0
+) -> PyramidSpec:
     """The architecture for a signal, without a start; the first `kept` axes are not halved.
+
+    `info` is on the field's lattice: that of the signal, halved `coarse` times along other axes.
 
     Raises UsageError where no axis would be left to halve.
     """
@@ -78,6 +82,7 @@ def chosen_spec(info: SignalInfo, preset: PyramidPreset, kept: int = 0) -> Pyram
         preset.residuals,
         tile,
         kept=kept,
+        coarse=coarse,
     )
 
 

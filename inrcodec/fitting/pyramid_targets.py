@@ -71,7 +71,8 @@ class PyramidGoal:
 
     `bits` is what parameters and latents may take together. `bound`, a share of the value range, is
     half the step of a residual that follows: both are to be small together. `begin` is the rate
-    weight to begin with, where more is known than what photographs need.
+    weight to begin with, where more is known than what photographs need. `share` is positions of
+    the field's lattice over the signal's: a residual is of the signal.
     """
 
     rate_weight: float | None = None
@@ -79,6 +80,7 @@ class PyramidGoal:
     psnr: float | None = None
     bound: float | None = None
     begin: float | None = None
+    share: float = 1.0
 
 
 def first_weight(goal: PyramidGoal, positions: int) -> float:
@@ -90,7 +92,7 @@ def first_weight(goal: PyramidGoal, positions: int) -> float:
     if goal.psnr is not None:
         return weight_of_psnr(goal.psnr)
     if goal.bound is not None:
-        return bounded(max(PICTURE_SHARES[0] * goal.bound**2, FIRST_TIGHT))
+        return bounded(max(PICTURE_SHARES[0] * goal.bound**2, FIRST_TIGHT) * goal.share)
     assert goal.bits is not None
     return weight_of_bpp(FIRST_LATENTS * goal.bits / positions)
 

@@ -54,8 +54,8 @@ def evaluator(field: Field, info: SignalInfo) -> Evaluator:
     if isinstance(field.spec, SirenSpec):
         return SirenEvaluator(field.spec, field, info)
     if field.spec.mixed:
-        return mixture_evaluator(field.spec, field)
-    return PyramidEvaluator(field.spec, field)
+        return mixture_evaluator(field.spec, field, info.lattice)
+    return PyramidEvaluator(field.spec, field, info.lattice)
 
 
 def at_many(asked: Sequence[Evaluator], points: Sequence[NDArray[np.float64]]) -> list[Floats]:

@@ -133,11 +133,14 @@ class MixtureEvaluator:
         return np.column_stack([which, np.tile(rest, (self.spec.rank, 1))])
 
 
-def mixture_evaluator(spec: PyramidSpec, field: Field) -> MixtureEvaluator:
-    """What answers for a field that is a mixture."""
+def mixture_evaluator(
+    spec: PyramidSpec, field: Field, lattice: tuple[int, ...]
+) -> MixtureEvaluator:
+    """What answers for a field that is a mixture, in positions of a signal of `lattice`."""
     plain = replace(spec, mixed=0, axis=0, differences=False)
     loadings = [field.parameters[f"loading{index}"] for index in range(spec.rank)]
-    components = PyramidEvaluator(plain, replace(field, spec=plain))
+    size = (spec.rank, *lattice[: spec.axis], *lattice[spec.axis + 1 :])
+    components = PyramidEvaluator(plain, replace(field, spec=plain), size)
     return MixtureEvaluator(spec, components, np.stack(loadings))
 
 

@@ -42,10 +42,11 @@ samples below the points, and how far they are beyond them."""
 
 @dataclass(frozen=True)
 class PyramidEvaluator:
-    """A `pyramid` field, asked in its own lattice positions."""
+    """A `pyramid` field, asked in lattice positions of a signal of `size`."""
 
     spec: PyramidSpec
     field: Field
+    size: tuple[int, ...]
 
     def fill(
         self,
@@ -66,7 +67,7 @@ class PyramidEvaluator:
         Beyond the lattice its outermost samples repeat.
         """
         out = np.empty((len(points), self.spec.outputs), np.float32)
-        for chosen, values, first, below, fraction in self._pieces(points):
+        for chosen, values, first, below, fraction in self._pieces(self._own(points)):
             weights = [tap_weights(along) for along in fraction]
             own = interpolate_points(values, below, weights, first, self.spec.lattice)
             out[chosen] = own.T
@@ -78,10 +79,22 @@ class PyramidEvaluator:
         The kernel is twice differentiable everywhere, at samples and at the ends too.
         """
         out = np.empty((len(points), self.spec.outputs, self.spec.inputs), np.float64)
-        for chosen, values, first, below, fraction in self._pieces(points):
+        for chosen, values, first, below, fraction in self._pieces(self._own(points)):
             own = interpolate_slopes(values, below, fraction, first, self.spec.lattice)
             out[chosen] = own.T
+        np.multiply(out, self._scale, out=out)
         return out
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        """Samples of the field's lattice in one of the signal's, along every axis."""
+        return np.array(self.spec.lattice, np.float64) / np.array(self.size, np.float64)
+
+    def _own(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions in the field's lattice: samples of both are cells that tile one extent."""
+        if self.size == self.spec.lattice:
+            return points
+        return (points + 0.5) * self._scale - 0.5
 
     def _pieces(self, points: NDArray[np.float64]) -> Iterator[Piece]:
         """Points that are interpolated together, and what they need."""
@@ -113,7 +126,7 @@ class PyramidEvaluator:
     def work_at(self, points: NDArray[np.float64]) -> int:
         """Multiply-accumulates of `at`, about."""
         computed = 0
-        for _, window in self._neighbourhoods(self._split(points)[0]):
+        for _, window in self._neighbourhoods(self._split(self._own(points))[0]):
             computed += math.prod(
                 stop - start + 2 * margin
                 for (start, stop), margin in zip(window, self._margins, strict=True)
