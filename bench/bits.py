@@ -56,7 +56,8 @@ class Part:
     """Some bits of a file, in one `place` (the header, a section) and under one `name`.
 
     `group` is what summaries add up: container, metadata, recipes, the role of a tensor (weight,
-    bias, context, ...), latents, coder. Tensors also have a shape, a quantiser step (and its
+    bias, context, ...), latents, sparse (sums of atoms, as a whole), coder. Tensors also have a
+    shape, a quantiser step (and its
     index), and a table: a family and the scale s that stands for a standard deviation of
     2^(s/4 - 3) symbols.
     """
@@ -95,6 +96,8 @@ def parts_of(data: bytes) -> tuple[Part, ...]:
             if isinstance(track.spec, PyramidSpec):
                 named = dequantize(track.spec, *unpack_weights(track.spec, section.payload, place))
                 networks[section.track] = IntegerNetwork.of(track.spec, named.parameters)
+        elif section.type == SectionType.SPARSE:
+            found.append(Part(place, "payload", "sparse", 8 * len(section.payload)))
         elif section.place is not None:
             spec, network = header.tracks[section.track].spec, networks[section.track]
             assert isinstance(spec, PyramidSpec)

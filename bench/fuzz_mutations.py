@@ -16,7 +16,7 @@ from inrcodec.bitstream.primitives import Reader, varint
 from inrcodec.bitstream.wire import MAGIC, Limits, SectionType
 from inrcodec.coding.latents import MAX_LATENT
 from inrcodec.coding.priors import TABLES
-from inrcodec.coding.quantize import STEPS, TensorRecipe
+from inrcodec.coding.quantize import STEPS
 from inrcodec.coding.tracks import pack_track, unpack_track
 from inrcodec.coding.weights import pack_weights, unpack_weights
 from inrcodec.errors import CorruptError, InrcodecError
@@ -125,9 +125,11 @@ def with_other_symbols(data: bytes, random: Random) -> bytes:
     header, sections = unpack(data, LIMITS)
     number = random.randrange(len(header.tracks))
     spec = header.tracks[number].spec
-    fields = [s for s in sections if s.type in (SectionType.PARAMETERS, SectionType.LATENTS)]
-    parameters = next(s.payload for s in fields if s.track == number)
-    symbols, found = unpack_weights(spec, parameters, "parameters")
+    kinds = SectionType.PARAMETERS, SectionType.SPARSE, SectionType.LATENTS
+    fields = [s for s in sections if s.type in kinds]
+    first = next(s for s in fields if s.track == number)
+    sparse = first.type == SectionType.SPARSE
+    symbols, found = unpack_weights(spec, first.payload, "parameters", sparse)
     planes = []
     if isinstance(spec, PyramidSpec):
         latents = unpack_track(number, spec, sections).latents
@@ -138,12 +140,21 @@ def with_other_symbols(data: bytes, random: Random) -> bytes:
     for _ in range(random.choice((1, 1, 2, 4))):
         way = random.randrange(5)
         if way == 0:
-            recipe = TensorRecipe(random.randrange(STEPS), random.randrange(TABLES))
-            recipes[random.randrange(len(recipes))] = recipe
+            at = random.randrange(len(recipes))
+            step, table = random.randrange(STEPS), random.randrange(TABLES)
+            recipes[at] = replace(recipes[at], step=step, table=table)
         elif planes and way < 3:
             _nudge(random.choice(planes), random, MAX_LATENT)
         else:
-            _nudge(symbols[random.choice(list(symbols))], random, MAX_SYMBOL)
+            at = random.randrange(len(recipes))
+            chosen = symbols[list(symbols)[at]]
+            if recipes[at].dictionary is None:
+                _nudge(chosen, random, MAX_SYMBOL)
+            elif len(chosen):
+                # The places stay, so that they ascend.
+                coefficients = chosen[:, 1].copy()
+                _nudge(coefficients, random, MAX_SYMBOL)
+                chosen[:, 1] = coefficients
     try:
         own = pack_track(number, spec, symbols, recipes, planes)
     except CorruptError:  # a context network that must be refused: with the latents as they were

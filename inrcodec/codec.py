@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inrcodec.bitstream.container import Section, pack, pack_section, unpack
 from inrcodec.bitstream.describe import describe, read_metadata
 from inrcodec.bitstream.header import Header, Track, described_bytes
@@ -172,9 +174,10 @@ def _proved(
     view = open(data)
     _, sections = unpack(data)
     for number, (layer, track) in enumerate(zip(view.layers, fitted, strict=True)):
-        payload = next(s.payload for s in sections if s.track == number)
-        symbols, recipes = unpack_weights(track.spec, payload, "proof")
-        same = all((symbols[name] == track.quantised.symbols[name]).all() for name in symbols)
+        first = next(s for s in sections if s.track == number)
+        sparse = first.type == SectionType.SPARSE
+        symbols, recipes = unpack_weights(track.spec, first.payload, "proof", sparse)
+        same = all(np.array_equal(symbols[name], track.quantised.symbols[name]) for name in symbols)
         for level, plane in enumerate(track.latents):
             assert layer.field.latents is not None
             window = [(0, size) for size in plane.shape]

@@ -500,7 +500,7 @@ def rounded_at(
 
 
 def steps_of(rounded: RoundedLayer) -> np.ndarray:
-    steps = np.full(rounded.symbols.shape, step_size(rounded.recipes[0].step))
+    steps = np.full(rounded.values.shape, step_size(rounded.recipes[0].step))
     steps[:, -1] = step_size(rounded.recipes[1].step)
     return steps
 
@@ -563,7 +563,7 @@ def test_values_are_what_the_decoder_sees() -> None:
     rounded = [rounded_at(spec, layers, index, points, 5) for index in range(3)]
     symbols, recipes = {}, []
     for index, one in enumerate(rounded):
-        symbols |= {f"weight{index}": one.symbols[:, :-1], f"bias{index}": one.symbols[:, -1]}
+        symbols |= {f"weight{index}": one.weights, f"bias{index}": one.biases}
         recipes += one.recipes
     field = dequantize(spec, symbols, recipes)
     for index, one in enumerate(rounded):

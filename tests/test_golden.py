@@ -21,6 +21,7 @@ from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import pack_metadata
 from inrcodec.bitstream.wire import DtypeId, SectionType
 from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.dictionary import Dictionary
 from inrcodec.coding.grids import digit_spec, pack_grid
 from inrcodec.coding.latents import pack_levels, tile_window
 from inrcodec.coding.priors import TABLES, table
@@ -293,6 +294,28 @@ def missing_integers() -> bytes:
     return inrcodec.encode(samples, axes="yx", fill=-999, net="2x8", steps=30, rate_weight=1e-4)
 
 
+def sparse() -> bytes:
+    """A siren with dictionaries of several sizes: no atom, some, vectors of unequal length."""
+    spec, generator = SirenSpec(2, 3, 5, 7), np.random.Generator(np.random.PCG64(11))
+    dictionaries = [None, Dictionary(16, 1), Dictionary(4, 3), Dictionary(1, 7), Dictionary(9, 2)]
+    symbols, recipes = {}, []
+    for index, tensor in enumerate(spec.tensors()):
+        used = dictionaries[index // 2] if tensor.role == "weight" and index < 10 else None
+        values = generator.integers(-20, 21, tensor.shape)
+        if used is not None:
+            count = (0, 0, 24, 2, 12)[index // 2]
+            places = generator.choice(used.places(tensor.shape), count, replace=False)
+            coefficients = generator.integers(1, 9, count) * generator.choice((-1, 1), count)
+            if index == 4:
+                coefficients[:2] = 32767, -32767
+            values = np.stack([np.sort(places), coefficients], axis=1)
+        symbols[tensor.name] = values.astype(np.int32)
+        recipes.append(TensorRecipe(52 if index != 4 else 20, 16, used))
+    signal = info(Axis("y", 8), Axis("x", 9))
+    section = Section(SectionType.SPARSE, 0, pack_weights(spec, symbols, recipes))
+    return pack(Header((Track(signal, spec),)), [section])
+
+
 ARRAY_TYPES = ("int8", "int16", "uint32", "int32", "float16", "float64")
 
 FILES: dict[str, Callable[[], bytes]] = {
@@ -316,6 +339,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "rgb": lambda: fitted(picture(3), net="5x20", rate_weight=1e-5),
     "rgb_with_profile": with_profile,
     "rgba": lambda: fitted(picture(4)),
+    "sparse": sparse,
     "uint16_with_geometry": with_geometry,
     "volume": volume,
     "volume_kept": volume_kept,
@@ -329,11 +353,13 @@ def levels(data: bytes) -> dict[str, str]:
     header, sections = unpack(data)
     hashes = {name: hashlib.sha256() for name in ("symbols", "recipes", "parameters")}
     for track, payload in zip(header.tracks, parameter_payloads(sections), strict=True):
-        symbols, recipes = unpack_weights(track.spec, payload, "golden")
+        symbols, recipes = unpack_weights(track.spec, payload[0], "golden", payload[1])
         restored = dequantize(track.spec, symbols, recipes).parameters
         for tensor, recipe in zip(track.spec.tensors(), recipes, strict=True):
             hashes["symbols"].update(symbols[tensor.name].astype("<i4").tobytes())
             hashes["recipes"].update(bytes([recipe.step, recipe.table]))
+            if recipe.dictionary is not None:
+                hashes["recipes"].update(bytes([recipe.dictionary.bits, recipe.dictionary.rows]))
             hashes["parameters"].update(restored[tensor.name].astype("<f4").tobytes())
     for number in range(len(header.signals())):
         for layer in inrcodec.open(data, signal=number).layers:
@@ -355,9 +381,11 @@ def levels(data: bytes) -> dict[str, str]:
     return {name: each.hexdigest() for name, each in hashes.items()}
 
 
-def parameter_payloads(sections: tuple[Section, ...]) -> list[bytes]:
-    """Of every track."""
-    return [section.payload for section in sections if section.type == SectionType.PARAMETERS]
+def parameter_payloads(sections: tuple[Section, ...]) -> list[tuple[bytes, bool]]:
+    """Of every track, and whether it is a sparse one."""
+    kinds = SectionType.PARAMETERS, SectionType.SPARSE
+    own = [section for section in sections if section.type in kinds]
+    return [(section.payload, section.type == SectionType.SPARSE) for section in own]
 
 
 def description(data: bytes) -> dict[str, object]:
@@ -443,7 +471,7 @@ def test_golden_files_cover_the_format() -> None:
         headers.append(header)
         kinds |= {section.type for section in sections}
         for track, payload in zip(header.tracks, parameter_payloads(sections), strict=True):
-            _, recipes = unpack_weights(track.spec, payload, name)
+            _, recipes = unpack_weights(track.spec, payload[0], name, payload[1])
             tables |= {recipe.table for recipe in recipes}
     tracks = [track for header in headers for track in header.tracks]
     assert kinds == set(SectionType)

@@ -28,7 +28,8 @@ HOSTILE = Path(__file__).parent / "hostile"
 
 MAGIC = b"\x89INRC\r\n\x1a"
 PARAMETERS, LATENTS, RESIDUAL, MASK, METADATA = 0x81, 0x82, 0x83, 0x84, 0x01
-DELTA, STEP, SWITCH, SYMBOLS = 62, 68, 6, 20
+SPARSE = 0x87
+DELTA, STEP, SWITCH, SYMBOLS, COUNT = 62, 68, 6, 20, 80
 EXPECTED = {
     "context": (75, 96),
     "context_bias": (75, 96),
@@ -186,6 +187,32 @@ def entry(name: bytes, coding: int = 0, size: int = 1, stored: bytes = b"x") -> 
 def escape(*bits: int) -> bytes:
     symbol = (SYMBOLS, [2 * table(SYMBOLS).reach + 1, table(SYMBOLS).reach])
     return run(varint(3) + coded(*recipe(), symbol, (None, list(bits))))
+
+
+def sparse(
+    bits: int = 4,
+    rows: int = 1,
+    count: int = 1,
+    gap: tuple[int, ...] = (0, *[0] * 3),
+    coefficient: int = 1,
+    inputs: int = 2,
+) -> bytes:
+    """A file of one weight matrix that uses an atom of a dictionary, and a bias of zero.
+
+    `gap` is that of the atom from the first: ones and a zero, and its 3 low bits.
+    """
+    parts = [*symbol(STEP, bits - 12), *symbol(STEP, rows - 1)]
+    parts += [*symbol(COUNT, count - inputs // 8), *recipe(), (None, list(gap))]
+    parts += symbol(SYMBOLS, coefficient) if count else []
+    parts += [*recipe(), zeros(1)]
+    return sparse_run(varint(inputs + 1) + coded(*parts), inputs)
+
+
+def sparse_run(payload: bytes, inputs: int = 2, kind: int = 1) -> bytes:
+    axes = tuple(axis(1 + index) for index in range(inputs))
+    rest = section(SPARSE, payload)
+    whole = track(axes=axes) if kind == 1 else pyramid()
+    return header(whole, rest=rest, version=b"\1\2")
 
 
 def deep_run(depth: int, width: int) -> bytes:
@@ -673,6 +700,59 @@ FILES: dict[str, Rule] = {
     "R53_pyramid_that_keeps_all_axes": (CorruptError, lambda: variants(1, 2)),
     "R53_endless_kept_axes": (CorruptError, lambda: variants(1, 2**62)),
     "R54_unknown_feature": (UnsupportedError, lambda: variants(8)),
+    "R24_sparse_pyramid": (CorruptError, lambda: sparse_run(b"", kind=2)),
+    "R24_plain_and_sparse_parameters": (
+        CorruptError,
+        lambda: sections(GOOD, section(SPARSE, b"")),
+    ),
+    "R60_dictionary_of_17_bits": (UnsupportedError, lambda: sparse(bits=17)),
+    "R60_dictionary_of_minus_1_bits": (UnsupportedError, lambda: sparse(bits=-1)),
+    "R61_vectors_of_no_row": (CorruptError, lambda: sparse(rows=0)),
+    "R61_vectors_of_too_many_rows": (CorruptError, lambda: sparse(rows=2)),
+    "R61_vectors_too_long": (
+        CorruptError,
+        lambda: header(
+            track(net=(2, 65, 480)),
+            rest=section(
+                SPARSE,
+                varint(65 * 3 + 65 * 66 + 66)
+                + coded(
+                    *[*symbol(STEP, -12), *recipe(), zeros(130), *recipe(), zeros(65)],
+                    *[*symbol(STEP, 4), *symbol(STEP, 63)],
+                ),
+            ),
+            version=b"\1\2",
+        ),
+    ),
+    "R61_no_dictionary": (
+        CorruptError,
+        lambda: sparse_run(
+            varint(3) + coded(*symbol(STEP, -12), *recipe(), zeros(2), *recipe(), zeros(1))
+        ),
+    ),
+    "R62_atoms_below_0": (CorruptError, lambda: sparse(count=-1)),
+    "R62_more_atoms_than_pay": (CorruptError, lambda: sparse(count=2)),
+    "R62_endless_atoms": (CorruptError, lambda: sparse(count=2**31 - 2)),
+    "R62_endless_elements": (
+        CorruptError,
+        lambda: header(
+            track(net=(2, 1024, 480)),
+            rest=section(
+                SPARSE,
+                varint(3 * 1024 + 1025 * 1024 + 1025)
+                + coded(
+                    *[*symbol(STEP, -8), *symbol(STEP, 0), *symbol(COUNT, -256), *recipe()],
+                    *[*recipe(scale=-20), (0, [table(0).reach] * 1024)],
+                    *[*symbol(STEP, 0), *symbol(STEP, 3), *symbol(COUNT, 3 * 2**17)],
+                ),
+            ),
+            version=b"\1\2",
+        ),
+    ),
+    "R63_atom_beyond_the_last": (CorruptError, lambda: sparse(gap=(1, 1, 0, 0, 0, 0))),
+    "R63_endless_gap": (CorruptError, lambda: sparse(gap=(1,) * 300)),
+    "R64_coefficient_of_0": (CorruptError, lambda: sparse(coefficient=0)),
+    "R64_coefficient_above": (CorruptError, lambda: sparse(coefficient=32768)),
 }
 
 
@@ -707,6 +787,7 @@ def test_the_parts_make_a_good_file() -> None:
         header(track(), rest=GOOD + mask(), sections=2, version=b"\1\2"),
         variants(1, 1),
         variants(4, 1),
+        sparse(count=0, gap=(), coefficient=0),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
 
@@ -735,7 +816,7 @@ def test_info_refuses_it_or_tells_what_it_says(name: str) -> None:
     except FILES[name][0]:
         return
     symbols = {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
-    assert name[:3] in symbols | {"R45", "R46", "R47"}
+    assert name[:3] in symbols | {"R45", "R46", "R47", "R60", "R61", "R62", "R63", "R64"}
     assert described["tracks"]
 
 

@@ -103,6 +103,7 @@ CONSTANT_MODULES = [
     "inrcodec.coding.priors",
     "inrcodec.coding.entropy",
     "inrcodec.coding.quantize",
+    "inrcodec.coding.dictionary",
     "inrcodec.coding.starts",
     "inrcodec.coding.weights",
     "inrcodec.coding.latent_tables",
@@ -325,11 +326,13 @@ def test_both_decoders_agree_on_a_golden_file(decoder: dict[str, Any], path: Pat
     data = path.read_bytes()
     tracks, symbols, parameters, latents, samples, metadata = decoder["decode"](data)
     header, sections = unpack(data)
-    payloads = [each.payload for each in sections if each.type == SectionType.PARAMETERS]
-    for ours, payload, theirs, restored in zip(
-        header.tracks, payloads, symbols, parameters, strict=True
+    kinds = SectionType.PARAMETERS, SectionType.SPARSE
+    own = [each for each in sections if each.type in kinds]
+    for ours, section, theirs, restored in zip(
+        header.tracks, own, symbols, parameters, strict=True
     ):
-        coded, recipes = unpack_weights(ours.spec, payload, path.stem)
+        sparse = section.type == SectionType.SPARSE
+        coded, recipes = unpack_weights(ours.spec, section.payload, path.stem, sparse)
         field = dequantize(ours.spec, coded, recipes)
         for index, tensor in enumerate(ours.spec.tensors()):
             assert (theirs[index] == coded[tensor.name]).all()
@@ -366,19 +369,21 @@ def test_both_decoders_agree_at_other_sizes(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=40))
-def test_both_decoders_read_the_same_out_of_any_bytes(decoder: dict[str, Any], data: bytes) -> None:
+@given(st.binary(max_size=40), st.booleans())
+def test_both_decoders_read_the_same_out_of_any_bytes(
+    decoder: dict[str, Any], data: bytes, sparse: bool
+) -> None:
     """Symbols and recipes to the bit, or a refusal from both."""
     spec = SirenSpec(inputs=2, outputs=1, depth=1, width=2)
     payload = bytes([spec.parameter_count]) + data
     track = {"kind": 1, "widths": [2, 2, 1]}
     try:
-        coded, recipes = unpack_weights(spec, payload, "test")
-    except errors.CorruptError:
+        coded, recipes = unpack_weights(spec, payload, "test", sparse)
+    except (errors.CorruptError, errors.UnsupportedError):
         with pytest.raises(decoder["Refused"]):
-            decoder["read_parameters"](track, payload)
+            decoder["read_parameters"](track, payload, sparse)
         return
-    symbols, parameters = decoder["read_parameters"](track, payload)
+    symbols, parameters = decoder["read_parameters"](track, payload, sparse)
     field = dequantize(spec, coded, recipes)
     for index, tensor in enumerate(spec.tensors()):
         assert (symbols[index] == coded[tensor.name]).all()

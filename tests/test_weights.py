@@ -355,9 +355,11 @@ from inrcodec.coding.weights import unpack_weights
 symbols, parameters = hashlib.sha256(), hashlib.sha256()
 for path in sorted(Path(sys.argv[1]).glob("*.inrc")):
     header, sections = unpack(path.read_bytes())
-    parameters_of = [section for section in sections if section.type == SectionType.PARAMETERS]
+    kinds = SectionType.PARAMETERS, SectionType.SPARSE
+    parameters_of = [section for section in sections if section.type in kinds]
     for track, section in zip(header.tracks, parameters_of, strict=True):
-        coded, recipes = unpack_weights(track.spec, section.payload, "test")
+        sparse = section.type == SectionType.SPARSE
+        coded, recipes = unpack_weights(track.spec, section.payload, "test", sparse)
         restored = dequantize(track.spec, coded, recipes).parameters
         for tensor in track.spec.tensors():
             symbols.update(coded[tensor.name].astype("<i4").tobytes())
@@ -411,9 +413,11 @@ def test_golden_hashes_are_those_of_a_process(hashes_here: list[str]) -> None:
     found = hashlib.sha256()
     for path in sorted(GOLDEN.glob("*.inrc")):
         header, sections = unpack(path.read_bytes())
-        coded = [section for section in sections if section.type == SectionType.PARAMETERS]
+        kinds = SectionType.PARAMETERS, SectionType.SPARSE
+        coded = [section for section in sections if section.type in kinds]
         for track, section in zip(header.tracks, coded, strict=True):
-            symbols, _ = unpack_weights(track.spec, section.payload, "test")
+            sparse = section.type == SectionType.SPARSE
+            symbols, _ = unpack_weights(track.spec, section.payload, "test", sparse)
             for tensor in track.spec.tensors():
                 found.update(symbols[tensor.name].astype("<i4").tobytes())
     assert found.hexdigest() == hashes_here[0]

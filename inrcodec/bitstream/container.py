@@ -21,6 +21,7 @@ from inrcodec.bitstream.wire import (
 from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 from inrcodec.fields.field import FieldSpec
 from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fields.siren import SirenSpec
 
 
 @dataclass(frozen=True)
@@ -167,13 +168,17 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[
 def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
     """Raise CorruptError unless the sections, (type, track) of each, have their canonical order.
 
-    Of every track the parameters, at most one mask, and, if it is a pyramid, any number of latents
-    and at most one residual; last, at most one metadata section.
+    Of every track the parameters (those of a siren may be sparse ones), at most one mask, and, if it
+    is a pyramid, any number of latents and at most one residual; last, at most one metadata section.
     """
     known = [(kind, track) for kind, track in found if kind in set(SectionType)]
     wanted: list[tuple[int, int]] = []
     for number, track in enumerate(header.tracks):
-        wanted.append((int(SectionType.PARAMETERS), number))
+        sparse = (int(SectionType.SPARSE), number)
+        if isinstance(track.spec, SirenSpec) and sparse in known:
+            wanted.append(sparse)
+        else:
+            wanted.append((int(SectionType.PARAMETERS), number))
         mask = (int(SectionType.MASK), number)
         wanted += [mask] * min(1, known.count(mask))
         if isinstance(track.spec, PyramidSpec):

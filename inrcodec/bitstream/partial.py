@@ -64,7 +64,9 @@ def unpack_partial(
         del sections[min(damaged) :]
         damaged.clear()
     found = [(section.type, section.track) for section in sections]
-    if first and any((SectionType.PARAMETERS, t) not in found for t in range(len(header.tracks))):
+    parameters = (SectionType.PARAMETERS, SectionType.SPARSE)
+    whole = {track for kind, track in found if kind in parameters}
+    if first and len(whole) < len(header.tracks):
         raise first
     check_order(header, found)
     placed = place_sections(header, sections, None if first is None else damaged)

@@ -19,6 +19,7 @@ class SectionType(IntEnum):
     LATENTS = 0x82
     RESIDUAL = 0x83
     MASK = 0x84
+    SPARSE = 0x87
 
 
 class KindId(IntEnum):
@@ -81,7 +82,7 @@ class AxisId(IntEnum):
 
 
 SINCE: dict[type[IntEnum], dict[int, int]] = {
-    SectionType: {SectionType.RESIDUAL: 2, SectionType.MASK: 2},
+    SectionType: {SectionType.RESIDUAL: 2, SectionType.MASK: 2, SectionType.SPARSE: 2},
     KindId: {KindId.PYRAMID: 1},
     ContentId: {ContentId.ARRAY: 2},
     DtypeId: {dtype: 2 for dtype in DtypeId if dtype > DtypeId.FLOAT32},

@@ -17,6 +17,7 @@ from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
 from inrcodec.fitting.presets import AUTO, DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS, TUNES
+from inrcodec.fitting.sparsify import PLAIN, SPARSIFY
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
 BROKEN_PIPE, TERMINATED = 141, 143
@@ -247,6 +248,8 @@ def _encode_words(words: _Command) -> None:
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
     add("--kept", type=int, help=argparse.SUPPRESS)
     add("--coarse", type=int, metavar="N", help="halvings of the lattice of a pyramid")
+    about = f"siren: hidden weights as sums of atoms of a dictionary, SINR ({PLAIN})"
+    add("--sparsify", choices=SPARSIFY, help=about)
     add("--mix", metavar="AXIS", help="code an array as a mixture of components along an axis")
     add("--rank", type=int, metavar="N", help="number of components of --mix")
     about = "squared error that a bit per pixel is worth"

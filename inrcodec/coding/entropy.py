@@ -86,6 +86,10 @@ class SymbolEncoder:
         """Append one plain bit."""
         self._coder.encode(int(bit), _coin())
 
+    def put_bits(self, bits: Integers) -> None:
+        """Append plain bits, a flat array."""
+        self._coder.encode(bits, _coin())
+
     def _put_escape(self, excess: int, negative: bool) -> None:
         """Exp-Golomb code of `excess` >= 1 (ones, a zero, the bits below the leading 1), sign."""
         length = excess.bit_length() - 1
@@ -147,6 +151,10 @@ class SymbolDecoder:
     def get_bit(self) -> bool:
         """The next plain bit."""
         return bool(self._bit())
+
+    def get_bits(self, count: int) -> Integers:
+        """The next `count` plain bits."""
+        return self._decode(_coin(), count)
 
     def _get_escape(self, reach: int) -> int:
         length = 0

@@ -13,7 +13,7 @@ from inrcodec.bitstream.wire import SectionType
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.quantize import TensorRecipe, dequantize
 from inrcodec.coding.tiles import Coded, TiledLatents, pack_latents
-from inrcodec.coding.weights import Symbols, pack_weights, unpack_weights
+from inrcodec.coding.weights import Symbols, is_sparse, pack_weights, unpack_weights
 from inrcodec.fields.field import Field, FieldSpec
 from inrcodec.fields.pyramid import PyramidSpec
 
@@ -31,7 +31,8 @@ def pack_track(
     the format does not allow.
     """
     payload = pack_weights(spec, symbols, recipes)
-    sections = [Section(SectionType.PARAMETERS, number, payload)]
+    kind = SectionType.SPARSE if is_sparse(recipes) else SectionType.PARAMETERS
+    sections = [Section(kind, number, payload)]
     if isinstance(spec, PyramidSpec):
         network = IntegerNetwork.of(spec, dequantize(spec, symbols, recipes).parameters)
         payloads = pack_latents(spec, network, latents)
@@ -50,8 +51,9 @@ def unpack_track(number: int, spec: FieldSpec, sections: Sequence[Section]) -> F
         if section.track != number:
             continue
         what = f"section {index} ({section.name} of track {number})"
-        if section.type == SectionType.PARAMETERS:
-            field = dequantize(spec, *unpack_weights(spec, section.payload, what))
+        if section.type in (SectionType.PARAMETERS, SectionType.SPARSE):
+            sparse = section.type == SectionType.SPARSE
+            field = dequantize(spec, *unpack_weights(spec, section.payload, what, sparse))
         elif section.place is not None:
             coded = (section.place.levels, section.payload, what)
             latents.setdefault(section.place.tile, []).append(coded)

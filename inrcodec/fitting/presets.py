@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS
 from inrcodec.errors import UsageError
+from inrcodec.fitting.sparsify import PLAIN, check_sparsify
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ KINDS = ("pyramid", "siren")
 AUTO = "auto"
 """In place of a kind: the one that codes the signal better."""
 
+TARGETS = ("quality", "bpp", "target_size", "psnr", "max_error")
+
 TUNES = ("mse", "ms-ssim")
 
 MAX_HIDDEN_LAYERS, MAX_UNITS = 3, 64
@@ -132,6 +135,8 @@ class Settings:
     default as often as costs little. `mix` names an axis along which the signal is coded as a
     mixture of components, `rank` of them or as many as are worth it. `tune` is the distortion that
     a fit makes small: `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`.
+    `sparsify`, of a `siren`: hidden weights are sums of atoms (`sinr`), or never (`none`), or where
+    that is better (`auto`).
     `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
@@ -154,13 +159,10 @@ class Settings:
     coarse: int | None = None
     mix: str | None = None
     rank: int | None = None
+    sparsify: str = PLAIN
 
     def __post_init__(self) -> None:
-        targets = [
-            name
-            for name in ("quality", "bpp", "target_size", "psnr", "max_error")
-            if getattr(self, name) is not None
-        ]
+        targets = [name for name in TARGETS if getattr(self, name) is not None]
         if len(targets) > 1:
             raise UsageError(f"{' and '.join(targets)}: one target at a time")
         if self.rate_weight is not None and targets not in ([], ["quality"], ["max_error"]):
@@ -186,6 +188,7 @@ class Settings:
         for name, given in (("kept", self.kept), ("coarse", self.coarse), ("mix", self.mix)):
             if given and self.chosen_kind != "pyramid":
                 raise UsageError(f"{name} {given}: a pyramid is needed; name no other kind")
+        check_sparsify(self.sparsify, self.chosen_kind)
         if self.rank and not self.mix:
             raise UsageError(f"rank {self.rank}: of which axis? name it with mix")
         if self.mix and self.tune != "mse":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from inrcodec.coding.quantize import dequantize
-from inrcodec.coding.weights import pack_weights
+from inrcodec.coding.weights import is_sparse, pack_weights
 from inrcodec.errors import TargetMissedError
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.architecture import (
@@ -24,6 +25,7 @@ from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress
+from inrcodec.fitting.sparsify import AUTO, PLAIN
 from inrcodec.fitting.stacks import layers_of
 from inrcodec.fitting.tracks import FittedTrack
 
@@ -68,18 +70,87 @@ def fit_track(
     seed: int,
     budget: Budget,
     progress: Progress,
+    sparsify: str = PLAIN,
 ) -> FittedTrack:
     """Fit, round and entropy-model one track. Raises TargetMissedError for a PSNR out of reach."""
     if goal.psnr is not None:
-        return _fit_to_psnr(samples, axes, goal, preset, seed, budget, progress)
-    spec = goal.architecture(goal.bits, axes, samples.channels)
-    descent = fit(spec, samples, preset, seed, budget, progress)
+        spec, descent = _fit_to_psnr(samples, axes, goal, preset, seed, budget, progress)
+    else:
+        spec = goal.architecture(goal.bits, axes, samples.channels)
+        descent = fit(spec, samples, preset, seed, budget, progress)
+    return round_track(spec, descent, samples, goal, preset, budget, progress, sparsify)
+
+
+def round_track(
+    spec: SirenSpec,
+    descent: Descent,
+    samples: Samples,
+    goal: Goal,
+    preset: Preset,
+    budget: Budget,
+    progress: Progress,
+    sparsify: str,
+) -> FittedTrack:
+    """What the file will hold of a field of floats, as near to the goal as rounding comes.
+
+    `sparsify` is one of SPARSIFY. Where some weights became sums of atoms because they seemed
+    better so, that is kept only if the whole is better than without.
+    """
+
+    def rounded(how: str) -> FittedTrack:
+        return _rounded(spec, descent, samples, goal, preset, budget, progress, how)
+
+    if sparsify != AUTO:
+        return rounded(sparsify)
+    # What a target misses with atoms it may meet without.
+    with suppress(TargetMissedError):
+        sparse = rounded(AUTO)
+        if not is_sparse(sparse.quantised.recipes):
+            return sparse
+        plain = rounded(PLAIN)
+        return sparse if _better(sparse, plain, goal, samples) else plain
+    return rounded(PLAIN)
+
+
+def _better(sparse: FittedTrack, plain: FittedTrack, goal: Goal, samples: Samples) -> bool:
+    """Whether one rounding of a field is better than another and, but for the balance of a slope,
+    not larger.
+    """
+    errors, sizes = [], []
+    for track in (sparse, plain):
+        assert isinstance(track.spec, SirenSpec)
+        reached = quantised_psnr(track.spec, track.quantised, samples)
+        errors.append(10 ** (-reached / 10))
+        sizes.append(
+            8 * len(pack_weights(track.spec, track.quantised.symbols, track.quantised.recipes))
+        )
+    if goal.rate_weight is not None:
+        price = goal.rate_weight / samples.positions
+        return errors[0] + price * sizes[0] < errors[1] + price * sizes[1]
+    return sizes[0] < sizes[1] and (goal.psnr is not None or errors[0] <= errors[1])
+
+
+def _rounded(
+    spec: SirenSpec,
+    descent: Descent,
+    samples: Samples,
+    goal: Goal,
+    preset: Preset,
+    budget: Budget,
+    progress: Progress,
+    sparsify: str,
+) -> FittedTrack:
     layers = layers_of(descent.best)
     float_psnr = measure(spec, layers, samples, samples.some(samples.positions))
 
     def rounded(**how: float) -> Quantised:
-        return round_field(spec, layers, samples, preset, budget, **how, progress=progress)
+        return round_field(
+            spec, layers, samples, preset, budget, **how, sparsify=sparsify, progress=progress
+        )
 
+    if goal.psnr is not None:
+        quantised = _round_to_psnr(spec, descent, samples, goal.psnr, budget, rounded)
+        return FittedTrack(spec, quantised, descent.steps, float_psnr)
     if goal.rate_weight is not None:
         quantised = rounded(rate_weight=goal.rate_weight)
         return FittedTrack(spec, quantised, descent.steps, float_psnr)
@@ -117,8 +188,8 @@ def _fit_to_psnr(
     seed: int,
     budget: Budget,
     progress: Progress,
-) -> FittedTrack:
-    """Find the network whose float fit is a little above the goal, then round it to the goal."""
+) -> tuple[SirenSpec, Descent]:
+    """The network whose float fit is a little above the goal, and that fit."""
     assert goal.psnr is not None
     # COIN's operating points on photographs: 28.4 dB at 0.2 bit per position.
     bits = samples.positions * 0.2 * 2 ** ((goal.psnr - 28.4) / DB_PER_DOUBLING)
@@ -140,7 +211,7 @@ def _fit_to_psnr(
         bits = BITS_PER_PARAMETER * 2 ** _next_size(tried, goal.psnr + sum(RESERVE) / 2)
     enough = [spec for spec in tried if tried[spec].best_psnr >= goal.psnr + RESERVE[0]]
     spec = min(enough or tried, key=lambda spec: spec.parameter_count * (1 if enough else -1))
-    return _round_to_psnr(spec, tried[spec], samples, goal.psnr, preset, budget, progress)
+    return spec, tried[spec]
 
 
 def _next_size(tried: Mapping[SirenSpec, Descent], wanted: float) -> float:
@@ -160,15 +231,13 @@ def _round_to_psnr(
     descent: Descent,
     samples: Samples,
     wanted: float,
-    preset: Preset,
     budget: Budget,
-    progress: Progress,
-) -> FittedTrack:
+    rounded: Callable[..., Quantised],
+) -> Quantised:
     per_parameter, tried = BITS_PER_PARAMETER, []
-    layers = layers_of(descent.best)
     for _ in range(5):
         bits = max(per_parameter * spec.parameter_count, floor_bits(spec))
-        quantised = round_field(spec, layers, samples, preset, budget, bits=bits, progress=progress)
+        quantised = rounded(bits=bits)
         reached = quantised_psnr(spec, quantised, samples)
         tried.append((quantised.bits, reached, quantised))
         close = -PSNR_TOLERANCE <= reached - wanted <= PSNR_TOLERANCE
@@ -191,5 +260,4 @@ def _round_to_psnr(
         )
     smallest = min(good, key=lambda entry: entry[0], default=None)
     chosen = smallest or max(tried, key=lambda entry: entry[1])
-    float_psnr = measure(spec, layers, samples, samples.some(samples.positions))
-    return FittedTrack(spec, chosen[2], descent.steps, float_psnr)
+    return chosen[2]

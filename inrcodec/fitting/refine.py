@@ -26,6 +26,8 @@ from inrcodec.fitting.rounding import (
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, cosine, quiet
 from inrcodec.fitting.siren_step import step_for
+from inrcodec.fitting.sparse_rounding import with_atoms
+from inrcodec.fitting.sparsify import PLAIN, SINR
 from inrcodec.fitting.stacks import layers_of, stacked
 
 CURVATURE_POINTS = 8192
@@ -64,9 +66,12 @@ def round_field(
     *,
     bits: float | None = None,
     rate_weight: float | None = None,
+    sparsify: str = PLAIN,
     progress: Progress = quiet,
 ) -> Quantised:
     """Round every layer to a total of `bits`, or to the balance `distortion + lambda * bpp`.
+
+    `sparsify` is what becomes of hidden layers: rounded, sums of atoms, or what is better of each.
 
     Layers are rounded from the first to the last. After each, the layers that are still floats are
     tuned for `preset.rounding_steps` steps, and the step scale of the rest is set anew, so that
@@ -87,8 +92,13 @@ def round_field(
         elif rate_weight is not None:
             scale = scale_for_lambda(rate_weight, samples.positions)
         rounded = round_layer(spec, layers, index, points, sensitivity[index], scale)
+        if sparsify != PLAIN and 0 < index < spec.depth:
+            rounded = with_atoms(
+                spec, layers, index, points, sensitivity[index], scale, rounded, sparsify == SINR
+            )
         # Earlier layers' deviations are made up for by later ones; the last two must fit.
-        while index + 2 >= len(layers) and rounded.bits > left and scale < MAX_SCALE:
+        plain = rounded.recipes[0].dictionary is None
+        while plain and index + 2 >= len(layers) and rounded.bits > left and scale < MAX_SCALE:
             scale *= STEP_RATIO
             rounded = round_layer(spec, layers, index, points, sensitivity[index], scale)
         done.append(rounded)
@@ -139,7 +149,6 @@ def _named_symbols(done: Sequence[RoundedLayer]) -> Quantised:
     symbols: dict[str, NDArray[np.int32]] = {}
     recipes: list[TensorRecipe] = []
     for index, rounded in enumerate(done):
-        symbols[f"weight{index}"] = np.ascontiguousarray(rounded.symbols[:, :-1])
-        symbols[f"bias{index}"] = np.ascontiguousarray(rounded.symbols[:, -1])
+        symbols[f"weight{index}"], symbols[f"bias{index}"] = rounded.weights, rounded.biases
         recipes.extend(rounded.recipes)
     return Quantised(symbols, tuple(recipes), sum(rounded.bits for rounded in done))

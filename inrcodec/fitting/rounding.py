@@ -40,19 +40,15 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class RoundedLayer:
-    """Symbols `[outputs, inputs + 1]` of a layer, its two recipes, and the bits they take."""
+    """Symbols of a layer's weights and of its biases, their recipes, the bits they take, and the
+    layer `[outputs, inputs + 1]` as the decoder will see it.
+    """
 
-    symbols: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    biases: NDArray[np.int32]
     recipes: tuple[TensorRecipe, TensorRecipe]
     bits: float
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """The layer as the decoder will see it."""
-        steps = np.full(self.symbols.shape, step_size(self.recipes[0].step))
-        steps[:, -1] = step_size(self.recipes[1].step)
-        values: NDArray[np.float32] = (self.symbols * steps).astype(np.float32)
-        return values
+    values: NDArray[np.float32]
 
 
 def sensitivities(
@@ -138,7 +134,7 @@ def round_layer(
     curvatures = layer_curvatures(spec, layers, index, coordinates, blocks)
     for block, curvature in zip(blocks, curvatures, strict=True):
         shape = values[block].shape
-        symbols[block] = _round_with_feedback(
+        symbols[block] = round_with_feedback(
             values[block].ravel(),
             steps[block].ravel(),
             shrink[block].ravel(),
@@ -149,15 +145,18 @@ def round_layer(
         table = best_table(part.ravel())
         recipes.append(TensorRecipe(step_index(step), table))
         bits += code_length(part.ravel(), table) + RECIPE_BITS
-    return RoundedLayer(symbols, (recipes[0], recipes[1]), bits)
+    weights, biases = np.ascontiguousarray(symbols[:, :-1]), np.ascontiguousarray(symbols[:, -1])
+    rounded = (symbols * steps).astype(np.float32)
+    return RoundedLayer(weights, biases, (recipes[0], recipes[1]), bits, rounded)
 
 
-def _round_with_feedback(
+def round_with_feedback(
     values: NDArray[np.float64],
     steps: NDArray[np.float64],
     shrink: NDArray[np.float64],
     feedback: NDArray[np.float64],
 ) -> NDArray[np.int32]:
+    """Symbols of values that are rounded one after the other, by `feedback_matrix`."""
     remaining = values.copy()
     limit = float(2**29)
     symbols = np.zeros(len(values), np.int32)

@@ -102,7 +102,8 @@ def _fit_siren(
         spec = SirenSpec(axes, channels, *settings.layers(), omega_0)
     goal = Goal(8 * available, settings.psnr, settings.rate_weight, spec, omega_0)
     samples = Samples(part, chosen_device(settings.device), settings.seed, workers)
-    track = fit_track(samples, axes, goal, settings.preset(), settings.seed, budget, progress)
+    how = settings.preset(), settings.seed, budget, progress, settings.sparsify
+    track = fit_track(samples, axes, goal, *how)
     coded = pack_weights(track.spec, track.quantised.symbols, track.quantised.recipes)
     return replace(track, bytes=len(coded))
 
