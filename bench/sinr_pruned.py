@@ -20,7 +20,6 @@ from inrcodec.coding.weights import best_table
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_blocks
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.refine import CURVATURE_POINTS
 from inrcodec.fitting.rounding import (
     Sensitivity,
@@ -30,6 +29,7 @@ from inrcodec.fitting.rounding import (
 )
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import cosine
+from inrcodec.fitting.siren_presets import Preset
 from inrcodec.fitting.siren_step import step_for
 from inrcodec.fitting.stacks import layers_of, stacked
 

@@ -35,6 +35,7 @@ from inrcodec.fitting.rate_control import Goal, round_track
 from inrcodec.fitting.rounding import round_layer, scale_for_bits, sensitivities
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, quiet
+from inrcodec.fitting.siren_step import MATHS
 from inrcodec.fitting.sparse_rounding import atom_bits, layer_error, sparse_layer, with_atoms
 from inrcodec.fitting.stacks import layers_of
 from inrcodec.fitting.workers import Workers, working
@@ -240,7 +241,7 @@ def test_auto_is_never_worse(picture: np.ndarray, descent: object, rate_weight: 
             {name: torch.from_numpy(own) for name, own in field.parameters.items()},
             where,
             torch.nn.functional.linear,
-            torch.sin,
+            MATHS,
         )
         targets = samples.targets(samples.some(samples.positions))
         error = float((values.clamp(0, 1) - targets).square().mean())

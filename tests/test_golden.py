@@ -19,7 +19,7 @@ from inrcodec.bitstream.container import Section, pack, unpack
 from inrcodec.bitstream.header import Header, Track
 from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import pack_metadata
-from inrcodec.bitstream.wire import DtypeId, SectionType
+from inrcodec.bitstream.wire import DtypeId, EncodingId, SectionType
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.dictionary import Dictionary
 from inrcodec.coding.grids import digit_spec, pack_grid
@@ -28,6 +28,8 @@ from inrcodec.coding.priors import TABLES, table
 from inrcodec.coding.quantize import TensorRecipe, dequantize
 from inrcodec.coding.residual import pack_residual
 from inrcodec.coding.weights import pack_weights, unpack_weights
+from inrcodec.fields.activations import SHAPES, Activation
+from inrcodec.fields.encodings import NO_ENCODING, Encoding
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.signal import Axis, Signal, SignalInfo, array_channels, full_range
@@ -316,6 +318,24 @@ def sparse() -> bytes:
     return pack(Header((Track(signal, spec),)), [section])
 
 
+def siren_variant(name: str, encoding: Encoding = NO_ENCODING) -> Callable[[], bytes]:
+    """Two layers of an activation, of its largest shape, or of 1."""
+
+    def make() -> bytes:
+        activation = Activation(name, min(1.0, SHAPES[name][1]))
+        spec = SirenSpec(2, 3, 2, 4, 5.0, activation, encoding)
+        generator = np.random.Generator(np.random.PCG64(11))
+        symbols = {
+            tensor.name: generator.integers(-24, 25, tensor.shape).astype(np.int32)
+            for tensor in spec.tensors()
+        }
+        # In units of 2^-6, and of 2^-8 for what a sum of many inputs is made of.
+        recipes = [TensorRecipe(64 if "weight" in name else 72, 24) for name in symbols]
+        return packed(info(Axis("y", 9), Axis("x", 11)), spec, symbols, recipes)
+
+    return make
+
+
 ARRAY_TYPES = ("int8", "int16", "uint32", "int32", "float16", "float64")
 
 FILES: dict[str, Callable[[], bytes]] = {
@@ -340,6 +360,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "rgb_with_profile": with_profile,
     "rgba": lambda: fitted(picture(4)),
     "sparse": sparse,
+    **{f"siren_{name}": siren_variant(name) for name in SHAPES if name != "sine"},
+    "siren_fourier": siren_variant("sine", Encoding("fourier", 3)),
+    "siren_chebyshev": siren_variant("relu", Encoding("chebyshev", 6)),
     "uint16_with_geometry": with_geometry,
     "volume": volume,
     "volume_kept": volume_kept,
@@ -481,6 +504,8 @@ def test_golden_files_cover_the_format() -> None:
     sines = [track.spec for track in tracks if isinstance(track.spec, SirenSpec)]
     pyramids = [track.spec for track in tracks if isinstance(track.spec, PyramidSpec)]
     assert 0 in {spec.depth for spec in sines}
+    assert {spec.activation.name for spec in sines} == set(SHAPES)
+    assert {spec.encoding.name for spec in sines} == {each.name.lower() for each in EncodingId}
     assert {len(spec.contexts) for spec in pyramids} == {0, 1, 2}
     assert {len(spec.synthesis) for spec in pyramids} == {0, 1}
     assert {spec.residuals for spec in pyramids} == {0, 1, 2}

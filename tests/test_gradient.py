@@ -21,6 +21,7 @@ from inrcodec.fields.field import Field
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.query import interpolation
 from inrcodec.query.coordinates import places
+from inrcodec.query.kernels.reference import MATHS
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, SignalInfo
 
@@ -64,7 +65,7 @@ def in_double(view: SignalView, points: np.ndarray) -> np.ndarray:
         return low + (high - low) * np.stack([kernel_sum(values, point) for point in points])
     parameters = {name: each.astype(np.float64) for name, each in layer.field.parameters.items()}
     coordinates = (2 * points + 1 - lattice) / lattice.max()
-    found = spec.evaluate(parameters, coordinates, lambda h, w, b: h @ w.T + b, np.sin)
+    found = spec.evaluate(parameters, coordinates, lambda h, w, b: h @ w.T + b, MATHS)
     return low + (high - low) * found
 
 

@@ -79,6 +79,19 @@ def track(
     return front + varint(len(axes)) + b"".join(axes) + b"".join(map(varint, net))
 
 
+def siren_variant(
+    activation: int, shape: int = 0, encoding: int = 0, order: int = 0, depth: int = 1
+) -> bytes:
+    """A file of one layer of one unit, all of whose parameters are 0."""
+    front = track(kind=129, net=(depth, depth, 480))
+    front += bytes([activation]) + varint(shape) + bytes([encoding]) + varint(order)
+    sizes = [2 * [1, 1 + 2 * order, order][encoding % 3], 1, 1, 1] if depth else [2, 1]
+    parts = [part for size in sizes for part in (*recipe(), zeros(size))]
+    return header(
+        front, rest=section(PARAMETERS, varint(sum(sizes)) + coded(*parts)), version=b"\1\2"
+    )
+
+
 def section(kind: int, payload: bytes, owner: int = 0) -> bytes:
     data = bytes([kind]) + varint(owner) + varint(len(payload)) + payload
     return data + crc(data)
@@ -684,10 +697,6 @@ FILES: dict[str, Rule] = {
     "R47_two_digits": (CorruptError, lambda: residuals(mask(digits=2, base=3))),
     "R47_number_of_2": (CorruptError, lambda: residuals(mask(coded(*level(0, 1, 2, 1))))),
     "R47_number_of_minus_1": (CorruptError, lambda: residuals(mask(coded(*level(0, 1, -1, 1))))),
-    "R50_variant_of_sines": (
-        UnsupportedError,
-        lambda: header(track(kind=129) + b"\1\0", version=b"\1\2"),
-    ),
     "R51_mixture_along_no_axis": (CorruptError, lambda: variants(3, 1, 1, 2, 0)),
     "R51_mixture_that_keeps_no_axis": (CorruptError, lambda: variants(2, 1, 0, 0)),
     "R51_differences_of_differences": (CorruptError, lambda: variants(3, 1, 1, 0, 2)),
@@ -753,6 +762,22 @@ FILES: dict[str, Rule] = {
     "R63_endless_gap": (CorruptError, lambda: sparse(gap=(1,) * 300)),
     "R64_coefficient_of_0": (CorruptError, lambda: sparse(coefficient=0)),
     "R64_coefficient_above": (CorruptError, lambda: sparse(coefficient=32768)),
+    "R55_unknown_activation": (UnsupportedError, lambda: siren_variant(11)),
+    "R56_unknown_encoding": (UnsupportedError, lambda: siren_variant(8, 0, 3, 1)),
+    "R57_shape_of_a_gaussian": (CorruptError, lambda: siren_variant(2, 1)),
+    "R57_wavelet_without_a_shape": (CorruptError, lambda: siren_variant(3, 0)),
+    "R57_roll_off_above_1": (CorruptError, lambda: siren_variant(6, 17)),
+    "R57_endless_shape": (CorruptError, lambda: siren_variant(5, 2**62)),
+    "R58_encoding_of_order_0": (CorruptError, lambda: siren_variant(8, 0, 1, 0)),
+    "R58_order_of_no_encoding": (CorruptError, lambda: siren_variant(8, 0, 0, 1)),
+    "R58_endless_order": (
+        CorruptError,
+        lambda: header(
+            track(kind=129, net=(1, 1, 480)) + b"\x08\0\1" + varint(2**62), version=b"\1\2"
+        ),
+    ),
+    "R59_variant_that_is_plain": (CorruptError, lambda: siren_variant(0)),
+    "R59_variant_of_no_layer": (CorruptError, lambda: siren_variant(2, depth=0)),
 }
 
 
@@ -788,6 +813,8 @@ def test_the_parts_make_a_good_file() -> None:
         variants(1, 1),
         variants(4, 1),
         sparse(count=0, gap=(), coefficient=0),
+        siren_variant(3, 8, 1, 2),
+        siren_variant(8, 0, 2, 64),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
 

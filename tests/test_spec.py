@@ -110,6 +110,8 @@ CONSTANT_MODULES = [
     "inrcodec.coding.context",
     "inrcodec.coding.latents",
     "inrcodec.coding.grids",
+    "inrcodec.fields.activations",
+    "inrcodec.fields.encodings",
     "inrcodec.fields.siren",
     "inrcodec.fields.pyramid",
 ]
@@ -376,7 +378,7 @@ def test_both_decoders_read_the_same_out_of_any_bytes(
     """Symbols and recipes to the bit, or a refusal from both."""
     spec = SirenSpec(inputs=2, outputs=1, depth=1, width=2)
     payload = bytes([spec.parameter_count]) + data
-    track = {"kind": 1, "widths": [2, 2, 1]}
+    track = {"kind": 1, "layers": [(2, 2), (2, 1)]}
     try:
         coded, recipes = unpack_weights(spec, payload, "test", sparse)
     except (errors.CorruptError, errors.UnsupportedError):

@@ -168,8 +168,9 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[
 def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
     """Raise CorruptError unless the sections, (type, track) of each, have their canonical order.
 
-    Of every track the parameters (those of a siren may be sparse ones), at most one mask, and, if it
-    is a pyramid, any number of latents and at most one residual; last, at most one metadata section.
+    Of every track the parameters (those of a siren may be sparse ones), at most one mask, and, if
+    it is a pyramid, any number of latents and at most one residual; last, at most one metadata
+    section.
     """
     known = [(kind, track) for kind, track in found if kind in set(SectionType)]
     wanted: list[tuple[int, int]] = []

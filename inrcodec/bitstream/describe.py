@@ -82,4 +82,11 @@ def _track(track: Track) -> dict[str, Any]:
             "tile": spec.tile,
             "tiles": tile_count(spec),
         }
-    return {**told, "omega_0": spec.omega_0}
+    return {
+        **told,
+        "omega_0": spec.omega_0,
+        "activation": spec.activation.name,
+        "shape": spec.activation.shape,
+        "encoding": spec.encoding.name,
+        "order": spec.encoding.order,
+    }

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from inrcodec.bitstream import primitives, wire
 from inrcodec.bitstream.primitives import known, within
-from inrcodec.bitstream.wire import Feature, KindId, Limits, StartId
+from inrcodec.bitstream.wire import ActivationId, EncodingId, Feature, KindId, Limits, StartId
 from inrcodec.errors import CorruptError, UnsupportedError
+from inrcodec.fields.activations import SHAPE_DENOMINATOR, SHAPES, Activation
+from inrcodec.fields.encodings import MAX_ORDER, Encoding
 from inrcodec.fields.field import FieldSpec
 from inrcodec.fields.pyramid import REACH, PyramidSpec, coarser
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.signal import SignalInfo
 
-_NEWER = "a newer inrcodec is needed"
-
 
 def is_variant(spec: FieldSpec) -> bool:
     """Whether a spec needs more fields than those of its kind."""
-    return isinstance(spec, PyramidSpec) and bool(_features(spec))
+    return bool(_features(spec)) if isinstance(spec, PyramidSpec) else not spec.plain
 
 
 def pack_spec(spec: FieldSpec) -> bytes:
@@ -29,11 +30,7 @@ def pack_spec(spec: FieldSpec) -> bytes:
     """
     if isinstance(spec, PyramidSpec):
         return _pack_pyramid(spec)
-    omega = round(spec.omega_0 * OMEGA_DENOMINATOR)
-    if omega / OMEGA_DENOMINATOR != spec.omega_0:
-        raise ValueError(f"omega_0 {spec.omega_0} is not a multiple of 1/{OMEGA_DENOMINATOR}")
-    siren = {"depth": spec.depth, "width": spec.width, "omega_0": omega}
-    return primitives.row(wire.SIREN_FIELDS, siren)
+    return _pack_siren(spec)
 
 
 def unpack_spec(
@@ -42,9 +39,7 @@ def unpack_spec(
     """The architecture of the field of a track that `info` describes."""
     if kind == KindId.PYRAMID:
         return _unpack_pyramid(variant, reader, info, limits)
-    if variant:
-        raise UnsupportedError(f"header: unknown variant of a {kind.name.lower()}; {_NEWER}")
-    return _unpack_siren(reader, info, limits)
+    return _unpack_siren(variant, reader, info, limits)
 
 
 def check_specs(specs: Sequence[FieldSpec], limits: Limits) -> None:
@@ -62,7 +57,31 @@ def context_macs(spec: PyramidSpec) -> int:
     return weights * spec.latent_count
 
 
-def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> SirenSpec:
+def _pack_siren(spec: SirenSpec) -> bytes:
+    omega = _fixed("omega_0", spec.omega_0, OMEGA_DENOMINATOR)
+    siren = {"depth": spec.depth, "width": spec.width, "omega_0": omega}
+    packed = primitives.row(wire.SIREN_FIELDS, siren)
+    if is_variant(spec):
+        variant = {
+            "activation": ActivationId[spec.activation.name.upper()],
+            "shape": _fixed("shape", spec.activation.shape, SHAPE_DENOMINATOR),
+            "encoding": EncodingId[spec.encoding.name.upper()],
+            "order": spec.encoding.order,
+        }
+        packed += primitives.row(wire.SIREN_VARIANT_FIELDS, variant)
+    return packed
+
+
+def _fixed(name: str, value: float, denominator: int) -> int:
+    number = round(value * denominator)
+    if number / denominator != value:
+        raise ValueError(f"{name} {value} is not a multiple of 1/{denominator}")
+    return number
+
+
+def _unpack_siren(
+    variant: bool, reader: primitives.Reader, info: SignalInfo, limits: Limits
+) -> SirenSpec:
     row = reader.row(wire.SIREN_FIELDS)
     within("depth", row["depth"], limits.depth)
     within("width", row["width"], limits.width)
@@ -70,7 +89,27 @@ def _unpack_siren(reader: primitives.Reader, info: SignalInfo, limits: Limits) -
     if row["omega_0"] == 0 or (row["width"] == 0) != (row["depth"] == 0):
         raise CorruptError(f"header: impossible network {row}")
     omega_0 = row["omega_0"] / OMEGA_DENOMINATOR
-    return SirenSpec(len(info.axes), len(info.channels), row["depth"], row["width"], omega_0)
+    spec = SirenSpec(len(info.axes), len(info.channels), row["depth"], row["width"], omega_0)
+    return _unpack_siren_variant(reader, spec) if variant else spec
+
+
+def _unpack_siren_variant(reader: primitives.Reader, plain: SirenSpec) -> SirenSpec:
+    row = reader.row(wire.SIREN_VARIANT_FIELDS)
+    name = known(ActivationId, row["activation"], "activation").name.lower()
+    encoding = known(EncodingId, row["encoding"], "encoding of coordinates").name.lower()
+    least, most = (int(end * SHAPE_DENOMINATOR) for end in SHAPES[name])
+    if not least <= row["shape"] <= most:
+        raise CorruptError(f"header: activation {name} has an impossible shape {row['shape']}")
+    if (row["order"] == 0) != (encoding == "none") or row["order"] > MAX_ORDER:
+        raise CorruptError(f"header: encoding {encoding} has an impossible order {row['order']}")
+    spec = replace(
+        plain,
+        activation=Activation(name, row["shape"] / SHAPE_DENOMINATOR),
+        encoding=Encoding(encoding, row["order"]),
+    )
+    if spec.plain or spec.depth == 0:
+        raise CorruptError("header: the variant of a siren is the plain one, or has no layer")
+    return spec
 
 
 def _pack_pyramid(spec: PyramidSpec) -> bytes:
@@ -151,7 +190,9 @@ def _unpack_variant(
     if features == 0:
         raise CorruptError("header: the variant of a pyramid is the plain one")
     if features >> len(Feature):
-        raise UnsupportedError(f"header: unknown features {features} of a pyramid; {_NEWER}")
+        raise UnsupportedError(
+            f"header: unknown features {features} of a pyramid; a newer inrcodec is needed"
+        )
     row = {"kept": 0, "rank": 0, "coarse": 0}
     for feature in Feature:
         if features & feature:

@@ -41,6 +41,30 @@ class StartId(IntEnum):
     GREY_12_12_24_2_HIGH = 8
 
 
+class ActivationId(IntEnum):
+    """What the layers of a siren do to their sums."""
+
+    SINE = 0
+    FINER = 1
+    GAUSS = 2
+    GABOR = 3
+    SINC = 4
+    HOSC = 5
+    RAISED_COSINE = 6
+    PROLATE = 7
+    RELU = 8
+    GELU = 9
+    FOURIER_FILTER = 10
+
+
+class EncodingId(IntEnum):
+    """What the first layer of a siren gets in place of coordinates."""
+
+    NONE = 0
+    FOURIER = 1
+    CHEBYSHEV = 2
+
+
 class ContentId(IntEnum):
     """What the channels of a track are; VALUES and ARRAY are followed by a channel count."""
 
@@ -123,6 +147,12 @@ ARRAY_RANGE_FIELDS = (("low", "number"), ("high", "number"))
 ARRAY_GEOMETRY_FIELDS = (("spacing", "number"), ("origin", "number"), ("unit", "text"))
 METADATA_FIELDS = (("name", "text"), ("coding", "u8"), ("size", "varint"), ("stored", "varint"))
 SIREN_FIELDS = (("depth", "varint"), ("width", "varint"), ("omega_0", "varint"))
+SIREN_VARIANT_FIELDS = (
+    ("activation", "u8"),
+    ("shape", "varint"),
+    ("encoding", "u8"),
+    ("order", "varint"),
+)
 PYRAMID_FIELDS = (
     ("levels", "u8"),
     ("contexts", "widths"),

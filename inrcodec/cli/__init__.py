@@ -16,7 +16,8 @@ from inrcodec.cli import values
 from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
-from inrcodec.fitting.presets import AUTO, DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT, KINDS, TUNES
+from inrcodec.fitting.presets import AUTO, DEFAULT_EFFORT, DEFAULT_QUALITY, KINDS, TUNES
+from inrcodec.fitting.siren_presets import EFFORT, FAMILIES, USUAL_FAMILY
 from inrcodec.fitting.sparsify import PLAIN, SPARSIFY
 
 # What a shell reports for a program that SIGPIPE or SIGTERM ended.
@@ -243,8 +244,10 @@ def _encode_words(words: _Command) -> None:
         f"12-12/24/2; siren: sine layers x width, where COIN's are {', '.join(COIN_NETS)}"
     )
     add("--net", metavar="NET", help=about)
-    about = "frequency of the sines of a siren (30)"
-    add("--omega", type=float, dest="omega_0", metavar="W", help=about)
+    about = f"siren: what its layers are made of: {', '.join(FAMILIES)} ({USUAL_FAMILY})"
+    add("--activation", metavar="NAME", help=about)
+    about = f"siren: frequency of its layers, or {AUTO}: by the signal's spectrum (sines 30)"
+    add("--omega", type=values.omega, dest="omega_0", metavar="W", help=about)
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
     add("--kept", type=int, help=argparse.SUPPRESS)
     add("--coarse", type=int, metavar="N", help="halvings of the lattice of a pyramid")

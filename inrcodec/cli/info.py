@@ -92,7 +92,9 @@ def _value(value: Any) -> str:
 def _more(track: dict[str, Any]) -> str:
     """What only one kind of field has."""
     if "omega_0" in track:
-        return f", omega_0 {track['omega_0']:g}"
+        shape = f" {track['shape']:g}" if track["shape"] else ""
+        encoding = f", {track['encoding']} {track['order']}" if track["order"] else ""
+        return f", {track['activation']}{shape}, omega_0 {track['omega_0']:g}{encoding}"
     tiles = f", {track['tiles']} tiles of {track['tile']}" if track["tile"] else ""
     return f", {track['levels']} levels, {track['latents']:,} latents{tiles}"
 

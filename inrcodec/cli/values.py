@@ -47,6 +47,15 @@ def bound(text: str) -> float | str:
         raise argparse.ArgumentTypeError(message) from error
 
 
+def omega(text: str) -> float | str:
+    """A number, or `auto`."""
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError as error:
+        message = f"{text!r} is no frequency; give a number as in 30, or auto"
+        raise argparse.ArgumentTypeError(message) from error
+
+
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between them."""
     found = tuple(text.split(","))

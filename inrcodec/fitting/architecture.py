@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.refine import STREAM_BITS
+from inrcodec.fitting.siren_presets import SINE, Family
 
 BITS_PER_PARAMETER = 5.0
 """Where fewer bits for each of more parameters stops to pay (docs/experiments.md)."""
@@ -11,16 +12,16 @@ BITS_PER_PARAMETER = 5.0
 MAX_WIDTH = 256
 
 
-def architecture(bits: float, inputs: int, outputs: int) -> SirenSpec:
+def architecture(bits: float, inputs: int, outputs: int, family: Family = SINE) -> SirenSpec:
     """The network whose parameters fill `bits` at BITS_PER_PARAMETER."""
     parameters = bits / BITS_PER_PARAMETER
-    smallest = SirenSpec(inputs, outputs, 0, 0)
+    smallest = SirenSpec(inputs, outputs, 0, 0, family.omega_0)
     if bits < least_sine_bits(inputs, outputs):
         return smallest
     depth = 3 if parameters < 500 else 5 if parameters < 4000 else 10
     best = smallest
     for width in range(4, MAX_WIDTH + 1):
-        candidate = SirenSpec(inputs, outputs, depth, width)
+        candidate = family.of(SirenSpec(inputs, outputs, depth, width))
         if candidate.parameter_count > parameters:
             break
         best = candidate

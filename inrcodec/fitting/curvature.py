@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from inrcodec.fields.siren import SirenSpec
+from inrcodec.fitting.siren_step import MATHS
 from inrcodec.fitting.stacks import named
 
 BLOCK = 1200
@@ -50,7 +51,7 @@ def layer_curvatures(
         return out
 
     tracked = [layer.detach().requires_grad_() for layer in layers]
-    values = spec.evaluate(named(tracked), coordinates, recording, torch.sin)
+    values = spec.evaluate(named(tracked), coordinates, recording, MATHS)
     hidden, activation = seen[index]
     inputs = torch.cat([hidden.detach(), torch.ones_like(hidden[:, :1])], dim=1) * spec.gain(index)
     totals: list[Any] = [0.0] * len(blocks)

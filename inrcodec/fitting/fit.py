@@ -13,9 +13,9 @@ from torch import Tensor
 from inrcodec.fields.siren import OUTPUT_CENTRE, SirenSpec
 from inrcodec.fitting.objective import psnr_of
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, cosine, quiet
+from inrcodec.fitting.siren_presets import Preset
 from inrcodec.fitting.siren_step import step_for
 from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of
 

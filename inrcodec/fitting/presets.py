@@ -8,24 +8,8 @@ from dataclasses import dataclass, replace
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS
 from inrcodec.errors import UsageError
+from inrcodec.fitting.siren_presets import EFFORT, FAMILIES, USUAL_FAMILY, Preset
 from inrcodec.fitting.sparsify import PLAIN, check_sparsify
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How long and how a field is fitted.
-
-    `steps` of the float fit, then `rounding_steps` after each rounded layer; `batch` coordinates a
-    step; `rate` and `rounding_rate` are the peaks of the two cosine schedules. Weights start at
-    SIREN's scale, in the first layer times `first_scale`.
-    """
-
-    steps: int
-    rounding_steps: int
-    batch: int = 16384
-    rate: float = 2e-3
-    rounding_rate: float = 5e-5
-    first_scale: float = 0.75
 
 
 @dataclass(frozen=True)
@@ -69,19 +53,6 @@ class PyramidPreset:
 DEFAULT_EFFORT = 5
 
 DEFAULT_QUALITY = 50.0
-
-EFFORT = {
-    1: Preset(steps=200, rounding_steps=10),
-    2: Preset(steps=500, rounding_steps=20),
-    3: Preset(steps=1000, rounding_steps=30),
-    4: Preset(steps=2000, rounding_steps=60),
-    5: Preset(steps=3500, rounding_steps=100),
-    6: Preset(steps=7000, rounding_steps=150),
-    7: Preset(steps=15000, rounding_steps=200),
-    8: Preset(steps=30000, rounding_steps=400),
-    9: Preset(steps=80000, rounding_steps=800),
-}
-"""Effort 1..9 for `siren`; each needs about twice the time of the one before."""
 
 BOTH = (0.0, 2.0)
 """Dampings to choose from: the second is 5 % better on smooth pictures at low rates, 3 % worse
@@ -129,15 +100,17 @@ class Settings:
     their value range, 0 for none of integers. `kind` is `pyramid` (default), `siren`, or `auto` for
     the better of the two. `net` is sine layers x width, as in 10x28, and implies `siren`; or, for
     `pyramid`, widths of the hidden layers of contexts and of synthesis and the number of residual
-    convolutions, as in 12-12/24/2. `steps` and `rate_weight` (lambda) override the preset's steps
-    and the target. `kept` is for a `pyramid`: so many of the first axes are not halved from level
-    to level; so is `coarse`: its lattice is the signal's, halved so often along the other axes, by
-    default as often as costs little. `mix` names an axis along which the signal is coded as a
-    mixture of components, `rank` of them or as many as are worth it. `tune` is the distortion that
-    a fit makes small: `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`.
-    `sparsify`, of a `siren`: hidden weights are sums of atoms (`sinr`), or never (`none`), or where
-    that is better (`auto`).
-    `max_time` in seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
+    convolutions, as in 12-12/24/2. `activation` is the family of a `siren`, and implies it unless
+    it is the usual one; `omega_0` is its frequency, `auto` for one by the spectrum of the signal,
+    else what the family is usually used at; its hidden weights are, as `sparsify` says, sums of
+    atoms (`sinr`), or never (`none`), or where that is better (`auto`). `steps` and `rate_weight`
+    (lambda) override the preset's steps and the target. `kept` is for a `pyramid`: so many of the
+    first axes are not halved from level to level; so is `coarse`: its lattice is the signal's,
+    halved so often along the other axes, by default as often as costs little. `mix` names an axis
+    along which the signal is coded as a mixture of components, `rank` of them or as many as are
+    worth it. `tune` is the distortion that a fit makes small: `mse` (default) or, for the colours
+    of a picture in a `pyramid`, `ms-ssim`. `max_time` in seconds bounds the fit. `device` is
+    `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -151,7 +124,8 @@ class Settings:
     device: str = "auto"
     kind: str | None = None
     net: str | None = None
-    omega_0: float = 30.0
+    activation: str = USUAL_FAMILY
+    omega_0: float | str | None = None
     steps: int | None = None
     rate_weight: float | None = None
     tune: str = TUNES[0]
@@ -175,12 +149,20 @@ class Settings:
         _within("max_time", self.max_time, 0.1, 1e7)
         _within("steps", self.steps, 1, 10**8)
         _within("rate_weight", self.rate_weight, 1e-9, 1e3)
-        _within("omega_0", self.omega_0, 1 / 16, 1e4)
+        if not isinstance(self.omega_0, str):
+            _within("omega_0", self.omega_0, 1 / 16, 1e4)
+        elif self.omega_0 != AUTO:
+            raise UsageError(f"omega_0 {self.omega_0!r}: a number or {AUTO} is needed")
+        if self.activation not in FAMILIES:
+            known = ", ".join(FAMILIES)
+            raise UsageError(f"activation {self.activation!r}: one of {known} is needed")
         _within("seed", self.seed, 0, 2**63 - 1)
         _within("kept", self.kept, 0, DEFAULT_LIMITS.axes - 1)
         _within("coarse", self.coarse, 0, DEFAULT_LIMITS.levels)
         if self.kind not in (None, *KINDS, AUTO):
             raise UsageError(f"kind {self.kind!r}: {', '.join(KINDS)} or {AUTO} is needed")
+        if self.activation != USUAL_FAMILY and self.kind not in (None, "siren"):
+            raise UsageError(f"activation {self.activation}: a siren is needed, not {self.kind}")
         if self.kind == AUTO and (self.net or self.tune != "mse"):
             other = "net" if self.net else f"tune {self.tune}"
             raise UsageError(f"kind {AUTO} and {other}: it is for one kind alone; name that")
@@ -229,6 +211,8 @@ class Settings:
         """The kind asked for, by name or by the form of `net`."""
         if self.kind is not None and not (self.kind == AUTO and self.max_error is not None):
             return self.kind
+        if self.activation != USUAL_FAMILY:
+            return "siren"
         return "siren" if _SIREN_NET.fullmatch(self.net or "") else "pyramid"
 
     @property

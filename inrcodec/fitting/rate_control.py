@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,10 +21,10 @@ from inrcodec.fitting.architecture import (
     least_sine_bits,
 )
 from inrcodec.fitting.fit import Descent, fit, measure
-from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress
+from inrcodec.fitting.siren_presets import SINE, Family, Preset
 from inrcodec.fitting.sparsify import AUTO, PLAIN
 from inrcodec.fitting.stacks import layers_of
 from inrcodec.fitting.tracks import FittedTrack
@@ -47,19 +47,18 @@ class Goal:
     """What one track is fitted to: `bits` in all, or `psnr` in dB, or the slope `rate_weight`.
 
     With `rate_weight` (lambda, mean squared error per bit per position) `bits` only chooses the
-    architecture. `spec` overrides that choice.
+    architecture, of `family`. `spec` overrides that choice.
     """
 
     bits: float
     psnr: float | None = None
     rate_weight: float | None = None
     spec: SirenSpec | None = None
-    omega_0: float = 30.0
+    family: Family = SINE
 
     def architecture(self, bits: float, inputs: int, outputs: int) -> SirenSpec:
         """The network asked for, else the one that fills `bits`."""
-        chosen = self.spec or architecture(bits, inputs, outputs)
-        return replace(chosen, omega_0=self.omega_0)
+        return self.spec or architecture(bits, inputs, outputs, self.family)
 
 
 def fit_track(
@@ -175,7 +174,7 @@ def quantised_psnr(spec: SirenSpec, quantised: Quantised, samples: Samples) -> f
             np.column_stack([field.parameters[f"weight{i}"], field.parameters[f"bias{i}"]]),
             device=samples.device,
         )
-        for i in range(spec.depth + 1)
+        for i in range(spec.layers)
     ]
     return measure(spec, layers, samples, samples.some(samples.positions))
 

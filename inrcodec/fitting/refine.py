@@ -14,7 +14,6 @@ from torch import Tensor
 from inrcodec.coding.quantize import TensorRecipe
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import Preset
 from inrcodec.fitting.rounding import (
     RoundedLayer,
     predicted_bits,
@@ -25,6 +24,7 @@ from inrcodec.fitting.rounding import (
 )
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, cosine, quiet
+from inrcodec.fitting.siren_presets import Preset
 from inrcodec.fitting.siren_step import step_for
 from inrcodec.fitting.sparse_rounding import with_atoms
 from inrcodec.fitting.sparsify import PLAIN, SINR

@@ -18,6 +18,7 @@ from inrcodec.fitting.bounds import (
     within_bound,
 )
 from inrcodec.fitting.constant import constant_track
+from inrcodec.fitting.frequency import matched
 from inrcodec.fitting.grid_fit import fitted_grid
 from inrcodec.fitting.ms_ssim import scale_count
 from inrcodec.fitting.presets import Settings
@@ -25,12 +26,16 @@ from inrcodec.fitting.pyramid_part import fit_pyramid_part
 from inrcodec.fitting.rate_control import Goal, fit_track
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, finished, quiet
+from inrcodec.fitting.siren_presets import FAMILIES, Family
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import Workers, working
 from inrcodec.signal import Signal
 
 ALPHA_SHARE = 0.15
 """Part of the bits, and of a time limit, that an alpha channel gets."""
+
+USUAL_LAYERS = (5, 24)
+"""Of the random networks that are compared with a signal where no network is named."""
 
 MASK_FRAME = 9
 """Most bytes of the frame of a section that says what is missing."""
@@ -96,16 +101,27 @@ def _fit_siren(
     workers: Workers,
 ) -> FittedTrack:
     axes, channels = len(part.info.axes), len(part.info.channels)
-    omega_0 = round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR
+    family = _family(part, settings)
     spec = None
     if settings.net is not None:
-        spec = SirenSpec(axes, channels, *settings.layers(), omega_0)
-    goal = Goal(8 * available, settings.psnr, settings.rate_weight, spec, omega_0)
+        spec = family.of(SirenSpec(axes, channels, *settings.layers()))
+    goal = Goal(8 * available, settings.psnr, settings.rate_weight, spec, family)
     samples = Samples(part, chosen_device(settings.device), settings.seed, workers)
-    how = settings.preset(), settings.seed, budget, progress, settings.sparsify
+    how = family.paced(settings.preset()), settings.seed, budget, progress, settings.sparsify
     track = fit_track(samples, axes, goal, *how)
     coded = pack_weights(track.spec, track.quantised.symbols, track.quantised.recipes)
     return replace(track, bytes=len(coded))
+
+
+def _family(part: Signal, settings: Settings) -> Family:
+    """The family asked for, at the omega_0 asked for, or the one that suits the signal."""
+    family = FAMILIES[settings.activation]
+    if settings.omega_0 is None:
+        return family
+    if isinstance(settings.omega_0, str):
+        layers = settings.layers() if settings.net else USUAL_LAYERS
+        return matched(family, part, layers, settings.seed)
+    return replace(family, omega_0=round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR)
 
 
 def coded_mask(part: Signal, seed: int) -> bytes:

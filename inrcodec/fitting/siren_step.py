@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import linear, relu
 
 from inrcodec.errors import UsageError
+from inrcodec.fields.activations import Maths
 from inrcodec.fields.siren import OUTPUT_CENTRE, SirenSpec
 from inrcodec.fitting.objective import squared_error
 from inrcodec.fitting.samples import Samples
@@ -19,19 +20,35 @@ from inrcodec.native_choice import extension, instruction_set
 
 Floats = NDArray[np.float32]
 
+NEARLY_ZERO = 1e-6
+
 PIECE = 2**14
 """Positions whose error is taken at once: their coordinates and values should stay in the cache."""
 
 
+def _join(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts, dim=-1)
+
+
+def _sinc(z: Tensor) -> Tensor:
+    # Faster than torch.sinc and its gradient; so near to 0 it is 1, and its slope 0.
+    other = torch.where(z.abs() < NEARLY_ZERO, NEARLY_ZERO, z)
+    return torch.sin(other) / other
+
+
+MATHS = Maths(torch.sin, torch.cos, torch.exp, torch.tanh, _sinc, relu, _join)
+"""Of torch's tensors."""
+
+
 def evaluate(spec: SirenSpec, layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
     """Values of the field whose [weight | bias] matrices are `layers`."""
-    values: Tensor = spec.evaluate(named(layers), coordinates, linear, torch.sin)
+    values: Tensor = spec.evaluate(named(layers), coordinates, linear, MATHS)
     return values
 
 
 def step_for(spec: SirenSpec, samples: Samples) -> NativeSirenStep | TorchSirenStep:
-    """The fastest step there is: the extension's, else torch's with the samples' workers."""
-    if samples.device == "cpu" and instruction_set():
+    """The fastest step there is: the extension's, of sines, else torch's with workers."""
+    if spec.plain and samples.device == "cpu" and instruction_set():
         return NativeSirenStep(spec, samples)
     return TorchSirenStep(spec, samples)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -10,27 +9,15 @@ import torch
 from torch import Tensor
 
 from inrcodec.fields.siren import SirenSpec
+from inrcodec.fitting.first_layers import initial_layers
 
 Stacks = list[Tensor]
 """One tensor `[layers, outputs, inputs + 1]` per run of layers of equal shape."""
 
 
 def initial_stacks(spec: SirenSpec, generator: torch.Generator, first_scale: float) -> Stacks:
-    """Random start: SIREN's (Sitzmann et al. 2020, section 3.2), the first layer's weights times
-    `first_scale`.
-    """
-    layers = []
-    for index, tensor in enumerate(t for t in spec.tensors() if t.role == "weight"):
-        outputs, inputs = tensor.shape
-        layer = torch.rand(outputs, inputs + 1, generator=generator) * 2 - 1
-        if index == 0 and spec.depth:
-            layer[:, :-1] *= first_scale / inputs
-            layer[:, -1] *= 1 / math.sqrt(inputs)
-        else:
-            layer *= math.sqrt(6 / inputs) / spec.omega_0
-        # An affine field has no symmetry to break, and flat pictures should stay flat.
-        layers.append(layer if spec.depth else torch.zeros_like(layer))
-    return stacked(layers)
+    """Random start of a field of any family; `first_scale` is of sines' first layer."""
+    return stacked(initial_layers(spec, generator, first_scale))
 
 
 def layers_of(stacks: Sequence[Tensor]) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from inrcodec.errors import UsageError
 from inrcodec.fields.field import Field
 from inrcodec.native_choice import extension, instruction_set
-from inrcodec.query.kernels.reference import Floats, siren_spec
+from inrcodec.query.kernels.reference import MATHS, Floats, siren_spec
 from inrcodec.query.threads import kernel_threads
 
 REACH = 1e4
@@ -37,7 +37,7 @@ def network(field: Field, farthest: float) -> Network | None:
     `farthest` is the largest absolute coordinate that will be asked.
     """
     isa = instruction_set()
-    if isa is None:
+    if isa is None or not siren_spec(field).plain:
         return None
     spec, reach = siren_spec(field), farthest
     # No crop may fall to another kernel than the whole: weights decide, not values.
@@ -82,7 +82,8 @@ def _evaluate(net: Network, points: int, function: str, *where: Any) -> Floats:
 def _layers(field: Field) -> list[tuple[Floats, Floats]]:
     """Weight and bias of each layer, as the field's own forward pass uses them."""
     layers: list[tuple[Floats, Floats]] = []
+    maths = replace(MATHS, sin=lambda _: None)
     siren_spec(field).evaluate(
-        field.parameters, None, lambda _, *layer: layers.append(layer), lambda _: None
+        field.parameters, None, lambda _, *layer: layers.append(layer), maths
     )
     return layers

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inrcodec.fields.activations import Maths
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.query.threads import serial_blas
@@ -34,13 +35,31 @@ def _sin(values: Floats) -> Any:
     return np.sin(values, out=values)
 
 
+def _sinc(values: Floats) -> Any:
+    zero = values == 0
+    return np.where(zero, 1, np.sin(values) / np.where(zero, 1, values))
+
+
+def _relu(values: Floats) -> Any:
+    return np.maximum(values, 0, out=values)
+
+
+def _join(parts: list[Floats]) -> Any:
+    return np.concatenate(parts, axis=-1)
+
+
+MATHS = Maths(_sin, np.cos, np.exp, np.tanh, _sinc, _relu, _join)
+"""Of numpy's arrays, of any float."""
+
+
 def evaluate(field: Field, coordinates: Floats) -> Floats:
     """Values `[points, outputs]` at `coordinates` `[points, inputs]`, in one piece.
 
     Parameters and coordinates may carry a leading batch axis: `[fields, points, inputs]`.
     """
-    with serial_blas():
-        values: Floats = siren_spec(field).evaluate(field.parameters, coordinates, _linear, _sin)
+    # Beyond what float32 can hold, a sine has no value: NaN, not a warning.
+    with serial_blas(), np.errstate(over="ignore", invalid="ignore"):
+        values: Floats = siren_spec(field).evaluate(field.parameters, coordinates, _linear, MATHS)
     return values
 
 
