@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inrcodec.batch import decode_batch
     from inrcodec.codec import decode, encode, info, open
     from inrcodec.errors import InrcodecError
     from inrcodec.query.batch import query_many
@@ -20,6 +21,7 @@ __all__ = [
     "SignalView",
     "__version__",
     "decode",
+    "decode_batch",
     "encode",
     "info",
     "open",
@@ -32,6 +34,7 @@ _HOMES = {
     "Signal": "inrcodec.signal",
     "SignalView": "inrcodec.query.view",
     "decode": "inrcodec.codec",
+    "decode_batch": "inrcodec.batch",
     "encode": "inrcodec.codec",
     "info": "inrcodec.codec",
     "open": "inrcodec.codec",

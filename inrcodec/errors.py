@@ -57,6 +57,12 @@ class UnsupportedError(InrcodecError):
     exit_code = ExitCode.UNSUPPORTED
 
 
+class DeviceError(InrcodecError):
+    """The device that was asked for is not there, or its memory does not suffice."""
+
+    exit_code = ExitCode.UNSUPPORTED
+
+
 class OutputExistsError(InrcodecError):
     """The output is there already and overwriting was not asked for."""
 

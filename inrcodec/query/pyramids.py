@@ -40,6 +40,10 @@ Piece = tuple[
 samples below the points, and how far they are beyond them."""
 
 
+Positions = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Samples below, and how far positions are beyond them."""
+
+
 @dataclass(frozen=True)
 class PyramidEvaluator:
     """A `pyramid` field, asked in lattice positions of a signal of `size`."""
@@ -149,14 +153,7 @@ class PyramidEvaluator:
 
     def resampled(self, size: Sequence[int], window: Window) -> Floats:
         """Field values `[outputs, *window]` of the lattice resampled to `size`."""
-        along = [
-            None if cells == whole else native_positions(whole, cells, start, stop)
-            for whole, cells, (start, stop) in zip(self.spec.lattice, size, window, strict=True)
-        ]
-        near = [
-            bounds if found is None else _reach(found[0].min(), found[0].max(), whole)
-            for found, bounds, whole in zip(along, window, self.spec.lattice, strict=True)
-        ]
+        along, near = resampling(self.spec, size, window)
         values = self._lattice(near)
         for axis, (found, (first, _), whole) in enumerate(
             zip(along, near, self.spec.lattice, strict=True)
@@ -195,6 +192,23 @@ class PyramidEvaluator:
                     )
                 ],
             )
+
+
+def resampling(
+    spec: PyramidSpec, size: Sequence[int], window: Window
+) -> tuple[list[Positions | None], list[tuple[int, int]]]:
+    """Where samples of a window of the lattice of `size` lie, None along axes of native size, and
+    the window of the lattice that they are made of.
+    """
+    along = [
+        None if cells == whole else native_positions(whole, cells, start, stop)
+        for whole, cells, (start, stop) in zip(spec.lattice, size, window, strict=True)
+    ]
+    near = [
+        (bounds[0], bounds[1]) if found is None else _reach(found[0].min(), found[0].max(), whole)
+        for found, bounds, whole in zip(along, window, spec.lattice, strict=True)
+    ]
+    return along, near
 
 
 def _reach(lowest: int, highest: int, size: int) -> tuple[int, int]:

@@ -73,11 +73,7 @@ class SignalView:
         `window` gives (start, stop) per axis of the resampled lattice; only that part is computed,
         and it equals the same part of the whole.
         """
-        lattice = self._checked_size(size)
-        window = _checked_window(window, lattice)
-        size, fine = fine_window(self.info, lattice, window)
-        asked = [evaluator(layer.field, layer.info) for layer in self.layers]
-        check_work(asked, size, fine, self.limits)
+        lattice, window = self.checked(size, window)
         parts = [
             render(layer.field, layer.info, lattice, window, self.limits, layer.residual)
             for layer in self.layers
@@ -86,6 +82,16 @@ class SignalView:
             if layer.mask is not None:
                 blank(part, layer.mask, lattice, window)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def checked(
+        self, size: Sequence[int], window: Window | None
+    ) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """Size and window of `resize`, whole by default; raises UsageError or LimitError."""
+        lattice = self._checked_size(size)
+        chosen = _checked_window(window, lattice)
+        asked = [evaluator(layer.field, layer.info) for layer in self.layers]
+        check_work(asked, *fine_window(self.info, lattice, chosen), self.limits)
+        return lattice, chosen
 
     def at(
         self, points: NDArray[np.floating] | None = None, /, **coordinates: Any

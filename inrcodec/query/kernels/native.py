@@ -39,18 +39,32 @@ def network(field: Field, farthest: float) -> Network | None:
     isa = instruction_set()
     if isa is None or not siren_spec(field).plain:
         return None
-    spec, reach = siren_spec(field), farthest
-    # No crop may fall to another kernel than the whole: weights decide, not values.
+    spec = siren_spec(field)
     with np.errstate(over="ignore", invalid="ignore"):
         layers = _layers(field)
-        for weight, bias in layers[:-1]:
-            sums = np.abs(weight).sum(axis=1) * np.float32(reach) + np.abs(bias)
-            if not sums.max() <= REACH:
-                return None
-            reach = 1.0
+        # No crop may fall to another kernel than the whole: weights decide, not values.
+        if not _largest_argument(layers, farthest) <= REACH:
+            return None
     flat = np.concatenate([part.ravel() for layer in layers for part in layer])
     shape = (spec.inputs, spec.outputs, spec.depth, spec.width)
     return Network(isa, shape, flat.astype(np.float32, copy=False), spec.macs_per_sample)
+
+
+def largest_argument(field: Field, farthest: float) -> float:
+    """What no argument of the field's sines exceeds up to the absolute coordinate `farthest`.
+
+    NaN where weights are not numbers.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _largest_argument(_layers(field), farthest)
+
+
+def _largest_argument(layers: Sequence[tuple[Floats, Floats]], farthest: float) -> float:
+    largest, reach = 0.0, np.float32(farthest)
+    for weight, bias in layers[:-1]:
+        sums = np.abs(weight).sum(axis=1) * reach + np.abs(bias)
+        largest, reach = float(np.maximum(largest, sums.max())), np.float32(1)
+    return largest
 
 
 def network_for(field: Field, coordinates: Floats) -> Network | None:
