@@ -8,7 +8,8 @@ bound    samples that break a largest error, over all arrays, with and without t
 access   time of a block and of a slab against that of the whole array
 
 Rivals are the rows of bench/baselines/arrays.csv, interpolated (python -m bench.arrays measures
-them); ours are measured now, and appended to bench_out/arrays.csv. --kind, --effort, --max-time and
+them); ours are measured now, and appended to bench_out/arrays.csv (those of `bound` to
+array_bound.csv beside it, where a run that was stopped goes on). --kind, --effort, --max-time and
 --set NAME=VALUE (any argument of inrcodec.encode) say how.
 """
 
@@ -42,9 +43,12 @@ PARTS = {
     "medical": MEDICAL,
     "cube": ("jasper",),
     "bound": NAMES,
-    "access": ("t1",),
+    "access": ("t1", "air"),
 }
 """Each part's arrays."""
+
+BOUND_ROWS = "array_bound.csv"
+"""Beside our other rows."""
 
 Answer = tuple[Table, bool]
 """A table, and whether all that is asked is met."""
@@ -64,7 +68,7 @@ def rates(arguments: argparse.Namespace, wanted: Wanted, volumes: Sequence[Volum
 
 
 def _bound(arguments: argparse.Namespace, wanted: Wanted, volumes: Sequence[Volume]) -> Answer:
-    return bound(volumes, wanted, arguments.bounds)
+    return bound(volumes, wanted, arguments.bounds, arguments.out.with_name(BOUND_ROWS))
 
 
 def _access(arguments: argparse.Namespace, wanted: Wanted, volumes: Sequence[Volume]) -> Answer:

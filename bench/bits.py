@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,7 @@ from inrcodec.coding.native_latents import code_length as code_length_of_latents
 from inrcodec.coding.native_latents import unpack_levels
 from inrcodec.coding.priors import SCALES, SHAPES
 from inrcodec.coding.quantize import TensorRecipe, dequantize, step_size
+from inrcodec.coding.tiles import tiles_of_section
 from inrcodec.coding.weights import (
     DELTA_TABLE,
     EXPECTED,
@@ -42,7 +44,7 @@ from inrcodec.coding.weights import (
     unpack_weights,
 )
 from inrcodec.errors import ExitCode, InrcodecError
-from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fields.pyramid import WHOLE, PyramidSpec
 from inrcodec.files.sources import read_bytes
 
 Tile = list[NDArray[np.int32]]
@@ -79,7 +81,7 @@ class Part:
 def parts_of(data: bytes) -> tuple[Part, ...]:
     """Every part of a file, in the file's order. Raises InrcodecError as decoding does."""
     header, sections = unpack(data)
-    tiles: dict[tuple[int, int], Tile] = {}
+    tiles: dict[int, dict[int, Tile]] = {}
     networks: dict[int, IntegerNetwork] = {}
     found = [
         Part("header", "signature and version", "container", 8 * 10),
@@ -101,9 +103,8 @@ def parts_of(data: bytes) -> tuple[Part, ...]:
         elif section.place is not None:
             spec, network = header.tracks[section.track].spec, networks[section.track]
             assert isinstance(spec, PyramidSpec)
-            key = section.track, section.place.tile
-            planes = tiles.setdefault(key, _zeros(spec, section.place.tile))
-            found += _latents(spec, network, planes, section, place)
+            known = tiles.setdefault(section.track, {})
+            found += _latents(spec, network, known, section, place)
         else:
             found.append(Part(place, "payload", "metadata", 8 * len(section.payload)))
     return tuple(found)
@@ -137,29 +138,47 @@ def _parameters(track: Track, section: Section, place: str) -> Iterator[Part]:
     yield Part(place, "end of the range coder", "coder", left)
 
 
-def _zeros(spec: PyramidSpec, tile: int) -> Tile:
-    """Latents of one tile, finest first, before any of them is known."""
-    windows = [tile_window(spec, tile, level) for level in range(spec.levels)]
-    return [np.zeros([stop - start for start, stop in each], np.int32) for each in windows]
+def _zeros(spec: PyramidSpec, tile: int, known: dict[int, Tile]) -> Tile:
+    """Latents of one tile, finest first, before any of them is known, but for levels in one piece
+    above it.
+    """
+    planes = []
+    for level in range(spec.levels):
+        window = tile_window(spec, tile, level)
+        if level >= spec.tiled and tile != WHOLE and WHOLE in known:
+            planes.append(known[WHOLE][level][tuple(slice(*ends) for ends in window)])
+        else:
+            planes.append(np.zeros([stop - start for start, stop in window], np.int32))
+    return planes
 
 
 def _latents(
-    spec: PyramidSpec, network: IntegerNetwork, planes: Tile, section: Section, place: str
+    spec: PyramidSpec, network: IntegerNetwork, known: dict[int, Tile], section: Section, place: str
 ) -> Iterator[Part]:
-    """The parts of one section of latents, level by level; fills their `planes`."""
+    """The parts of one section of latents, level by level; fills the tiles that are `known`."""
     assert section.place is not None
-    levels, tile = section.place.levels, section.place.tile
-    unpack_levels(spec, network, planes, levels, tile, section.payload, place)
-    count = len(primitives.varint(len(levels)))
-    left = float(8 * (len(section.payload) - count))
-    yield Part(place, "number of levels", "container", 8 * count)
-    # A tile is coded as a small lattice of its own.
-    alone = replace(spec, lattice=planes[0].shape, tile=0)
-    bits = code_length_of_latents(alone, network, planes)
+    levels = section.place.levels
+    bits, values, ends = [0.0] * spec.levels, [0] * spec.levels, []
+    coded = 0
+    for tile, (_, payload, _) in tiles_of_section(spec, section.place, section.payload, place):
+        planes = known.setdefault(tile, _zeros(spec, tile, known))
+        unpack_levels(spec, network, planes, levels, tile, payload, place)
+        run = len(payload) - len(primitives.varint(len(levels)))
+        coded += run
+        # A tile is coded as a small lattice of its own.
+        alone = replace(spec, lattice=planes[0].shape, tile=0, edges=())
+        own = code_length_of_latents(alone, network, planes)
+        ends.append(8 * run - sum(own[level] for level in levels))
+        for level in levels:
+            bits[level] += own[level]
+            values[level] += planes[level].size
+    told = "lengths of runs" if spec.edges else "number of levels"
+    yield Part(place, told, "container", 8 * (len(section.payload) - coded))
     for level in levels:
-        yield Part(place, f"level {level}", "latents", bits[level], values=planes[level].size)
-        left -= bits[level]
-    yield Part(place, "end of the range coder", "coder", left)
+        count = math.prod(spec.grid(level)) if spec.edges else values[level]
+        yield Part(place, f"level {level}", "latents", bits[level], values=count)
+    for end in ends:
+        yield Part(place, "end of the range coder", "coder", end)
 
 
 def recipe_bits(roles: Sequence[str], recipes: Sequence[TensorRecipe]) -> float:

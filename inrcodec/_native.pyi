@@ -67,7 +67,7 @@ class ContextNetwork:
         """
 
 class LatentDecoder:
-    """Fills the planes of levels, the finest no farther than it is asked for."""
+    """Fills the planes of levels, no farther than it is asked for."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class LatentDecoder:
         alone. Raises ValueError where sizes or levels do not fit.
         """
 
-    def decode(self, wave: int) -> str | None:
+    def decode(self, before: int, wave: int) -> str | None:
         """Decode all levels but the last, and of that the wavefronts before `wave`, 3 row + column.
 
         Says what is wrong with the payload, if anything; latents are then not to be used. Not for

@@ -28,7 +28,7 @@ from inrcodec.coding.tracks import pack_track
 from inrcodec.errors import CorruptError, InrcodecError, LimitError, UsageError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.files.arrays import TYPES
-from inrcodec.fitting import grid_fit
+from inrcodec.fitting import grid_fit, tilings
 from inrcodec.fitting.bounds import within_bound
 from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import Shared
@@ -296,7 +296,8 @@ def test_what_is_left_of_a_file_is_the_field_alone(file: bytes) -> None:
 def test_only_tiles_that_are_asked_for_are_decoded(
     noise: Signal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid_fit, "TILES", {2: 32})
+    monkeypatch.setattr(tilings, "LEAST", {2: 32})
+    monkeypatch.setattr(grid_fit, "TILE_COST", 1.0)
     whole = written(noise, 0.0)
     last = unpack(whole)[1][-1]
     front = whole[: -len(pack_section(last))]

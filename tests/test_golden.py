@@ -32,6 +32,7 @@ from inrcodec.fields.activations import SHAPES, Activation
 from inrcodec.fields.encodings import NO_ENCODING, Encoding
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
+from inrcodec.fitting import grid_fit
 from inrcodec.signal import Axis, Signal, SignalInfo, array_channels, full_range
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
@@ -274,10 +275,21 @@ def bounded_volume() -> bytes:
     multiples[4:, 4:] = 0
     digit = digit_spec((2, *signal.lattice), (6,), 4)
     networks = [parameters(digit, generator, reach) for reach in (20, 3)]
-    grid = pack_grid(np.moveaxis(multiples, -1, 0), 255, 4, (6,), networks)
+    grid = pack_grid(np.moveaxis(multiples, -1, 0), 255, digit, networks)
     residual = pack_residual(0.0125, grid)
     sections = [*pyramid_sections(spec, (2, 1), 10, 20), Section(SectionType.RESIDUAL, 0, residual)]
     return pack(Header((Track(signal, spec),)), sections)
+
+
+def flat_tiles() -> bytes:
+    """A volume and its residual, each in tiles with an edge for every axis."""
+    z, y, x = np.mgrid[0:5, 0:9, 0:10]
+    samples = (40 + 9 * np.sin(z) + y * x / 7 + (x * y * z) % 5).astype(np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid_fit, "TILE_COST", 1.0)
+        return inrcodec.encode(
+            samples, axes="zyx", net="4/6/1", steps=30, max_error=1, tile=(2, 8, 4)
+        )
 
 
 def missing_values() -> bytes:
@@ -349,6 +361,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "grey_alpha": lambda: fitted(picture(2)),
     "lossless": lambda: inrcodec.encode(picture(3), max_error=0, net="4/6/1", steps=30),
     "missing_integers": missing_integers,
+    "flat_tiles": flat_tiles,
     "missing_values": missing_values,
     "mixture": mixture,
     "mixture_coarse": mixture_coarse,
@@ -509,7 +522,7 @@ def test_golden_files_cover_the_format() -> None:
     assert {len(spec.contexts) for spec in pyramids} == {0, 1, 2}
     assert {len(spec.synthesis) for spec in pyramids} == {0, 1}
     assert {spec.residuals for spec in pyramids} == {0, 1, 2}
-    assert {tile_count(spec) for spec in pyramids} == {1, 4, 8, 9}
+    assert {tile_count(spec) for spec in pyramids} == {1, 4, 8, 9, 18}
     assert {spec.kept for spec in pyramids} == {0, 1}
     assert {spec.coarse for spec in pyramids} == {0, 1, 2}
     assert {spec.start for spec in pyramids} == {0, 1}

@@ -84,6 +84,12 @@ def pyramid(
     ) + bytes([start])
 
 
+def tiled(size: int, edges: bytes = widths(0, 1)) -> bytes:
+    """A pyramid of `size` x 2 in tiles of one sample by two."""
+    plain = pyramid(1, size=size)
+    return plain[:2] + bytes([plain[2] | 0x40]) + plain[3:] + edges
+
+
 def body(*tracks: bytes, sections: int = 0) -> bytes:
     return varint(len(tracks)) + varint(sections) + b"".join(tracks)
 
@@ -223,10 +229,16 @@ def pyramids(draw: st.DrawFn, lattice: tuple[int, ...], outputs: int) -> Pyramid
     residuals, kept = draw(st.integers(0, 4)), draw(st.integers(0, len(lattice) - 1))
     networks = draw(layers), draw(layers)
     spec = PyramidSpec(lattice, outputs, levels, *networks, residuals, tile, kept=kept)
+    most = [(size - 1).bit_length() for size in lattice]
+    powers = [draw(st.integers(max(0, power - 3), power)) for power in most]
+    if draw(st.booleans()) and powers != most:
+        spec = replace(spec, tile=0, edges=tuple(2**power for power in powers))
     if kept and draw(st.booleans()):
         axis, rank = draw(st.integers(0, len(lattice) - 1)), draw(st.integers(1, 9))
         rest = (*lattice[:axis], *lattice[axis + 1 :])
-        mixed = replace(spec, lattice=(rank, *rest), tile=0, mixed=lattice[axis], axis=axis)
+        mixed = replace(
+            spec, lattice=(rank, *rest), tile=0, edges=(), mixed=lattice[axis], axis=axis
+        )
         mixed = replace(mixed, differences=draw(st.booleans()))
         if max(mixed.latent_count, mixed.parameter_count) < 2**22:
             return mixed
@@ -517,6 +529,7 @@ ASKED: dict[str, tuple[int | float, Callable[[int], bytes]]] = {
     "units": (7, lambda n: body(pyramid(contexts=widths(3, n, 2)))),
     "residuals": (3, lambda n: body(pyramid(residuals=min(n, 255)))),
     "latents": (60, lambda n: body(pyramid(1, size=n // 2))),
+    "tiles": (600, lambda n: body(tiled(n))),
 }
 """Of every limit that a header can break: how much is asked, and a header that asks it."""
 

@@ -251,14 +251,22 @@ def pyramid(
     size: int = 2,
     content: bytes = b"\1",
     variant: tuple[int, ...] | None = None,
+    edges: tuple[int, ...] | None = None,
 ) -> bytes:
-    """A track of `size` x 2 samples."""
+    """A track of `size` x 2 samples; `edges` are logarithms."""
+    if edges is not None:
+        variant = (8,)
     kind = 2 if variant is None else 130
     front = content + bytes([1, kind, 2]) + axis(1, size) + axis(2) + bytes([levels])
     for widths in (contexts, synthesis):
         front += bytes([len(widths)]) + b"".join(map(varint, widths))
     front += bytes([residuals]) + varint(tile) + bytes([start])
-    return front + b"".join(map(varint, variant or ()))
+    front += b"".join(map(varint, variant or ()))
+    return front + (b"" if edges is None else logarithms(edges))
+
+
+def logarithms(edges: tuple[int, ...]) -> bytes:
+    return bytes([len(edges)]) + b"".join(map(varint, edges))
 
 
 def context_network(place: int = 0, value: int = 0, step: int = 72, scale: int = 20) -> bytes:
@@ -331,6 +339,20 @@ def variants(features: int, *fields: int) -> bytes:
     return header(track, rest=networks() + group(), sections=2, version=b"\1\2")
 
 
+def runs(*data: bytes, levels: int = 1, rest: bytes = b"") -> bytes:
+    """A section of latents of several tiles."""
+    return section(
+        LATENTS, varint(levels) + b"".join(map(varint, map(len, data))) + b"".join(data) + rest
+    )
+
+
+def tiled(*parts: bytes, edges: tuple[int, ...] = (0, 1), levels: int = 1, **fields: int) -> bytes:
+    """A file of one pyramid whose tiles have edges, by default two of them."""
+    front = pyramid(levels, edges=edges, **fields)
+    rest = networks(levels=levels) + b"".join(parts)
+    return header(front, rest=rest, sections=1 + len(parts), version=b"\1\2")
+
+
 def latent_run(data: bytes) -> bytes:
     return latents(section(LATENTS, b"\1" + data))
 
@@ -354,12 +376,14 @@ def grid(
     contexts: tuple[int, ...] = (),
     network: bytes = context_network(),
     rest: bytes = b"",
+    edges: tuple[int, ...] | None = None,
 ) -> bytes:
     """Integers on a grid with runs of its tiles; by default there is one, of zeros."""
-    out = bytes([digits])
+    out = bytes([digits + (0 if edges is None else 128)])
     if digits:
         runs = runs or (b"",) * digits
         out += varint(base) + varint(tile) + bytes([len(contexts)]) + bytes(contexts)
+        out += b"" if edges is None else logarithms(edges)
         out += (varint(len(network)) + network) * digits
         out += b"".join(varint(len(run)) for run in runs) + b"".join(runs)
     return out + rest
@@ -708,7 +732,7 @@ FILES: dict[str, Rule] = {
     "R52_coarse_by_nothing": (CorruptError, lambda: variants(4, 0)),
     "R53_pyramid_that_keeps_all_axes": (CorruptError, lambda: variants(1, 2)),
     "R53_endless_kept_axes": (CorruptError, lambda: variants(1, 2**62)),
-    "R54_unknown_feature": (UnsupportedError, lambda: variants(8)),
+    "R54_unknown_feature": (UnsupportedError, lambda: variants(16)),
     "R24_sparse_pyramid": (CorruptError, lambda: sparse_run(b"", kind=2)),
     "R24_plain_and_sparse_parameters": (
         CorruptError,
@@ -778,6 +802,37 @@ FILES: dict[str, Rule] = {
     ),
     "R59_variant_that_is_plain": (CorruptError, lambda: siren_variant(0)),
     "R59_variant_of_no_layer": (CorruptError, lambda: siren_variant(2, depth=0)),
+    "R36_tiles_with_edges": (LimitError, lambda: tiled(edges=(0, 0), size=2**17 + 1)),
+    "R36_tiles_of_a_residual": (
+        LimitError,
+        lambda: residuals(residual(edges=(0, 0)), front=pyramid(size=2**17 + 1)),
+    ),
+    "R45_edges_without_digits": (
+        CorruptError,
+        lambda: residuals(section(RESIDUAL, b"\4\x80")),
+    ),
+    "R75_edges_of_one_axis": (CorruptError, lambda: tiled(edges=(0,))),
+    "R75_edges_of_three_axes": (CorruptError, lambda: tiled(edges=(0, 1, 0))),
+    "R75_edges_of_one_tile": (CorruptError, lambda: tiled(edges=(1, 1))),
+    "R75_edge_longer_than_its_axis": (CorruptError, lambda: tiled(edges=(0, 2))),
+    "R75_endless_edge": (CorruptError, lambda: tiled(edges=(0, 2**62))),
+    "R75_edge_and_edges": (CorruptError, lambda: tiled(tile=1)),
+    "R75_edges_of_one_tile_of_a_residual": (
+        CorruptError,
+        lambda: residuals(residual(edges=(1, 1))),
+    ),
+    "R75_edge_and_edges_of_a_residual": (
+        CorruptError,
+        lambda: residuals(residual(*[b""] * 4, tile=1, edges=(0, 1))),
+    ),
+    "R76_levels_in_tiles_and_not": (
+        CorruptError,
+        lambda: tiled(runs(b"", b"", levels=2), levels=2),
+    ),
+    "R77_run_missing": (CorruptError, lambda: tiled(runs(b""))),
+    "R77_run_too_many": (CorruptError, lambda: tiled(runs(b"", b"", b""))),
+    "R77_run_too_long": (CorruptError, lambda: tiled(section(LATENTS, b"\1\1\1x"))),
+    "R77_bytes_after_the_runs": (CorruptError, lambda: tiled(runs(b"", b"", rest=b"\0"))),
 }
 
 
@@ -815,6 +870,10 @@ def test_the_parts_make_a_good_file() -> None:
         sparse(count=0, gap=(), coefficient=0),
         siren_variant(3, 8, 1, 2),
         siren_variant(8, 0, 2, 64),
+        tiled(),
+        tiled(runs(b"", coded(*level(1, 0)))),
+        tiled(runs(b"", levels=1), runs(b"", b"", levels=1), levels=2),
+        residuals(residual(b"", b"", edges=(0, 1))),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
 
@@ -843,7 +902,8 @@ def test_info_refuses_it_or_tells_what_it_says(name: str) -> None:
     except FILES[name][0]:
         return
     symbols = {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
-    assert name[:3] in symbols | {"R45", "R46", "R47", "R60", "R61", "R62", "R63", "R64"}
+    symbols |= {"R45", "R46", "R47", "R60", "R61", "R62", "R63", "R64", "R75", "R76", "R77"}
+    assert name[:3] in symbols
     assert described["tracks"]
 
 

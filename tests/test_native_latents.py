@@ -169,7 +169,7 @@ def compare_partial(spec: PyramidSpec, levels: int) -> None:
     waves = np.tensordot(3 ** np.arange(planes[0].ndim)[::-1], np.indices(planes[0].shape), 1)
     last, known = int(waves.max()), 0
     for wave in (0, 1, 2, 1, last // 2, last // 3, last, 2**40, 0):
-        unpacking.decode(wave)
+        unpacking.decode(0, wave)
         for ours, theirs in zip(found[1:], planes[1:], strict=True):
             np.testing.assert_array_equal(ours, theirs)
         known = max(wave, known)
@@ -449,7 +449,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     isa = AVAILABLE[0]
     payload = EXTENSION.encode_latents(isa, network, tables, [fine, coarse], [1, 0])
     decoder = EXTENSION.LatentDecoder(isa, network, tables, [fine, coarse], [1, 0], payload)
-    assert [decoder.decode(wave) for wave in (0, 3, 100, 5)] == [None] * 4
+    assert [decoder.decode(1, wave) for wave in (0, 3, 100, 5)] == [None] * 4
     for planes, levels in (
         ([fine[None].repeat(2, axis=0), coarse[None]], [1, 0]),
         ([fine, coarse], [0, 1]),
@@ -475,7 +475,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="isa"):
         EXTENSION.LatentDecoder("none", network, tables, [coarse], [0], payload)
     with pytest.raises(TypeError):
-        decoder.decode(-1)
+        decoder.decode(0, -1)
 
 
 def test_numbers_of_tables_are_shared() -> None:

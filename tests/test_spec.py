@@ -436,6 +436,7 @@ def track_of(decoder: dict[str, Any], spec: PyramidSpec) -> dict[str, Any]:
     """What the decoder of the text makes of the header, for more axes than have ids."""
     lattice = list(spec.lattice)
     track = {"kind": 2, "lattice": lattice, "channels": ["any"] * spec.outputs, "tile": spec.tile}
+    track["edges"] = list(spec.edges)
     track |= {"levels": spec.levels, "residuals": spec.residuals, "start": spec.start}
     track |= {"kept": spec.kept, "rank": 0, "native": lattice}
     track["contexts"] = [len(decoder["context_offsets"](track)), *spec.contexts, 2]

@@ -14,14 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inrcodec.bitstream.container import Place
 from inrcodec.coding import tiles
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.latents import tile_counts, tile_window
 from inrcodec.coding.native_latents import code_length
 from inrcodec.coding.planes import DenseLatents
-from inrcodec.coding.tiles import GROUP_BYTES, TiledLatents, level_groups, pack_latents
-from inrcodec.errors import CorruptError
+from inrcodec.coding.tiles import (
+    GROUP_BYTES,
+    TiledLatents,
+    level_groups,
+    pack_latents,
+    tiles_of_section,
+)
+from inrcodec.errors import CorruptError, UsageError
 from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fitting import tilings
 from inrcodec.native_choice import instruction_set
 
 Planes = tuple[np.ndarray, ...]
@@ -243,3 +251,75 @@ def test_sections_come_coarse_to_fine_then_tile_by_tile() -> None:
     count = math.prod(tile_counts(SPEC))
     assert payloads[count] == sections[0][1][1]
     assert payloads[count + 1] == sections[1][1][1]
+
+
+EDGED = [
+    PyramidSpec((20, 17, 9), 1, 4, (6,), (), 0, edges=(8, 4, 16)),
+    PyramidSpec((20, 17), 1, 5, (6,), (), 0, edges=(4, 32)),
+    PyramidSpec((7, 20, 17), 1, 4, (6,), (), 0, kept=1, edges=(2, 8, 8)),
+    PyramidSpec((33,), 1, 4, (6,), (), 0, edges=(4,)),
+    PyramidSpec((5, 9, 8, 7), 1, 3, (6,), (), 0, kept=2, edges=(2, 16, 2, 2)),
+]
+
+
+def edged(spec: PyramidSpec, planes: Planes) -> dict[int, list[tuple[range, bytes, str]]]:
+    """What the tiles of a pyramid with edges have in its sections."""
+    network = network_of(spec)
+    found: Sections = {}
+    groups = level_groups(spec, code_length(spec, network, planes))
+    for group, payload in zip(groups, pack_latents(spec, network, planes), strict=True):
+        for tile, coded in tiles_of_section(spec, Place(group, 0), payload, "test"):
+            found.setdefault(tile, []).append(coded)
+    return found
+
+
+@pytest.mark.parametrize("spec", EDGED, ids=str)
+def test_any_window_is_read_from_tiles_with_edges(spec: PyramidSpec) -> None:
+    generator = np.random.default_rng(4)
+    planes = planes_of(spec, spread=0.4)
+    planes[0][:2] = 0
+    sections = edged(spec, planes)
+    for _ in range(12):
+        latents = TiledLatents(spec, network_of(spec), sections)
+        for level in generator.permutation(spec.levels).tolist():
+            ends = [sorted(generator.integers(0, n + 1, 2).tolist()) for n in spec.grid(level)]
+            part = tuple(slice(*each) for each in ends)
+            found = latents.read(level, [(low, high) for low, high in ends])
+            np.testing.assert_array_equal(found, planes[level][part])
+
+
+def test_coarse_levels_are_in_one_piece_and_others_in_tiles() -> None:
+    spec = EDGED[0]
+    assert spec.tiled == 3  # 2^3 samples are more than the edge of 4
+    found = edged(spec, planes_of(spec))
+    assert [levels for levels, _, _ in found.pop(-1)] == [range(3, 2, -1)]
+    assert sorted(found) == list(range(math.prod(tile_counts(spec))))
+
+
+def test_a_window_needs_no_other_tile_with_edges() -> None:
+    spec = EDGED[2]
+    planes = planes_of(spec)
+    whole = edged(spec, planes)
+    few = {tile: whole[tile] for tile in (-1, 0) if tile in whole}
+    latents = TiledLatents(spec, network_of(spec), few)
+    window = [(0, 2), (0, 8), (0, 8)]
+    np.testing.assert_array_equal(latents.read(0, window), planes[0][:2, :8, :8])
+
+
+def test_the_smallest_tiles_under_a_share_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tilings, "TILED_FROM", 64**3)
+    lattice = (64, 64, 64)
+    spec = PyramidSpec(lattice, 1, 2, (4,), (), 0)
+    # Without weights of contexts, borders cost nothing: what is left are runs.
+    zeros = {t.name: np.zeros(t.shape) for t in spec.tensors()}
+    network = IntegerNetwork.of(spec, zeros)
+    planes = planes_of(spec)
+    chosen = tilings.in_tiles(spec, network, planes)
+    assert chosen.edges[0] <= chosen.edges[-1] < 64
+    bits = [sum(code_length(each, network, planes)) for each in (spec, chosen)]
+    assert bits[1] <= (1 + tilings.TILE_COST) * bits[0]
+    assert tilings.in_tiles(spec, network, planes, (8, 64, 128)).edges == (8, 64, 64)
+    assert tilings.in_tiles(spec, network, planes, (64, 64, 64)).edges == ()
+    for wrong in ((8, 8), (8, 8, 9), (0, 8, 8)):
+        with pytest.raises(UsageError, match="tile"):
+            tilings.in_tiles(spec, network, planes, wrong)

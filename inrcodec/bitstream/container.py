@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from inrcodec.bitstream import primitives
 from inrcodec.bitstream.header import Header, minor_version, pack_header, unpack_header
-from inrcodec.bitstream.kinds import tile_count
+from inrcodec.bitstream.kinds import sections_of_levels
 from inrcodec.bitstream.wire import (
     CRITICAL,
     DEFAULT_LIMITS,
@@ -231,7 +231,7 @@ def _places(
     places: list[Place | None] = []
     if not isinstance(spec, PyramidSpec):
         return places
-    rest, tiles, lost = spec.levels, tile_count(spec), set()
+    rest, tiles, lost = spec.levels, sections_of_levels(spec), set()
     for start in range(0, len(counts), tiles):
         group = counts[start : start + tiles]
         told = {count for count in group if count is not None}

@@ -80,6 +80,7 @@ def _track(track: Track) -> dict[str, Any]:
             "rank": spec.rank,
             "latents": spec.latent_count,
             "tile": spec.tile,
+            "edges": list(spec.edges),
             "tiles": tile_count(spec),
         }
     return {

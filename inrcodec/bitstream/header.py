@@ -68,7 +68,7 @@ def _belongs(track: Track, before: Track) -> bool:
 def minor_version(header: Header) -> int:
     """The lowest minor version that knows all ids and variants of a header."""
     known = [wire.SINCE[type(each)].get(each, 0) for t in header.tracks for each in _ids(t)]
-    return max(*known, *(VARIANT_SINCE * is_variant(track.spec) for track in header.tracks))
+    return max(*known, *(VARIANT_SINCE * is_variant(t.spec) for t in header.tracks))
 
 
 def _ids(track: Track) -> list[IntEnum]:

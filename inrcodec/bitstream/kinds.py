@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import gt
 from typing import Any
 
 from inrcodec.bitstream import primitives, wire
@@ -133,9 +134,9 @@ def _pack_pyramid(spec: PyramidSpec) -> bytes:
     return packed
 
 
-def _features(spec: PyramidSpec) -> dict[Feature, dict[str, int]]:
+def _features(spec: PyramidSpec) -> dict[Feature, dict[str, Any]]:
     """What makes a pyramid a variant, with the fields of each."""
-    features = {}
+    features: dict[Feature, dict[str, Any]] = {}
     if spec.kept:
         features[Feature.KEPT] = {"kept": spec.kept}
     if spec.mixed:
@@ -143,6 +144,8 @@ def _features(spec: PyramidSpec) -> dict[Feature, dict[str, int]]:
         features[Feature.MIXTURE] = mixture
     if spec.coarse:
         features[Feature.COARSE] = {"coarse": spec.coarse}
+    if spec.edges:
+        features[Feature.EDGES] = {"edges": _logarithms(spec.edges)}
     return features
 
 
@@ -153,6 +156,8 @@ def _unpack_pyramid(
     lattice, own = info.lattice, dict[str, Any]()
     if variant:
         lattice, own = _unpack_variant(reader, lattice, limits)
+    if "edges" in own and row["tile"]:
+        raise CorruptError("header: both an edge and edges of tiles; the file is damaged")
     # Whatever the limits: more axes have no contexts.
     within("axes of a pyramid", len(info.axes), max(REACH))
     within("levels", row["levels"], limits.levels)
@@ -177,9 +182,32 @@ def _unpack_pyramid(
         int(start),
         **own,
     )
-    # Each would have a section; a decoder may keep something for every tile.
-    within("tiles", tile_count(spec), limits.sections)
+    within("tiles", tile_count(spec), limits.tiles if spec.edges else limits.sections)
     return spec
+
+
+def pack_edges(edges: Sequence[int]) -> bytes:
+    """Edges of tiles, powers of 2, as their logarithms."""
+    return primitives.row(wire.EDGES_FIELDS, {"edges": _logarithms(edges)})
+
+
+def _logarithms(edges: Sequence[int]) -> list[int]:
+    return [edge.bit_length() - 1 for edge in edges]
+
+
+def unpack_edges(reader: primitives.Reader, lattice: Sequence[int]) -> tuple[int, ...]:
+    """Edges of the tiles of a lattice.
+
+    Raises CorruptError unless there is one for every axis, none longer than it has to be to hold
+    all of its axis, and not all of them so long.
+    """
+    powers = reader.row(wire.EDGES_FIELDS)["edges"]
+    most = [(size - 1).bit_length() for size in lattice]
+    if len(powers) != len(most) or any(map(gt, powers, most)) or list(powers) == most:
+        raise CorruptError(
+            f"{reader.what}: impossible edges of tiles 2^{list(powers)}; the file is damaged"
+        )
+    return tuple(2**power for power in powers)
 
 
 def _unpack_variant(
@@ -194,12 +222,12 @@ def _unpack_variant(
             f"header: unknown features {features} of a pyramid; a newer inrcodec is needed"
         )
     row = {"kept": 0, "rank": 0, "coarse": 0}
-    for feature in Feature:
+    for feature in (Feature.KEPT, Feature.MIXTURE, Feature.COARSE):
         if features & feature:
             row |= (fields := reader.row(wire.FEATURES[feature]))
             if next(iter(fields.values())) == 0:
                 raise CorruptError(f"header: a pyramid has {feature.name} for nothing: {fields}")
-    own = {"kept": row["kept"], "coarse": row["coarse"]}
+    own: dict[str, Any] = {"kept": row["kept"], "coarse": row["coarse"]}
     if row["kept"] >= len(lattice):
         raise CorruptError(f"header: a pyramid keeps {row['kept']} of {len(lattice)} axes")
     within("halvings of a lattice", row["coarse"], limits.levels)
@@ -210,9 +238,19 @@ def _unpack_variant(
             raise CorruptError(f"header: impossible mixture {row}")
         own |= {"mixed": lattice[axis], "axis": axis, "differences": bool(differences)}
         lattice = (rank, *lattice[:axis], *lattice[axis + 1 :])
-    return coarser(lattice, row["kept"], row["coarse"]), own
+    lattice = coarser(lattice, row["kept"], row["coarse"])
+    if features & Feature.EDGES:
+        own["edges"] = unpack_edges(reader, lattice)
+    return lattice, own
 
 
 def tile_count(spec: PyramidSpec) -> int:
     """Tiles that the latents of a pyramid are coded in."""
-    return math.prod(-(-size // spec.tile) for size in spec.lattice) if spec.tile else 1
+    return math.prod(
+        -(-size // edge) for size, edge in zip(spec.lattice, spec.tile_edges, strict=True)
+    )
+
+
+def sections_of_levels(spec: PyramidSpec) -> int:
+    """Sections that the same levels of a pyramid are in: one for each tile, or one for all."""
+    return 1 if spec.edges else tile_count(spec)

@@ -13,7 +13,7 @@ from inrcodec.bitstream.container import (
     unpack_front,
 )
 from inrcodec.bitstream.header import Header
-from inrcodec.bitstream.kinds import tile_count
+from inrcodec.bitstream.kinds import sections_of_levels
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, Limits, SectionType
 from inrcodec.errors import CorruptError
 from inrcodec.fields.pyramid import PyramidSpec
@@ -85,7 +85,7 @@ def _missing(header: Header, usable: tuple[Section, ...], count: int, first: Cor
         if not isinstance(track.spec, PyramidSpec):
             continue
         levels = [s.place.levels for s in usable if s.place and s.track == number]
-        tiles = tile_count(track.spec)
+        tiles = sections_of_levels(track.spec)
         whole = min((each[-1] for each in levels if levels.count(each) == tiles), default=None)
         told.append(
             f"track {number} has no latents"

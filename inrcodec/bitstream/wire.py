@@ -121,6 +121,7 @@ class Feature(IntEnum):
     KEPT = 1
     MIXTURE = 2
     COARSE = 4
+    EDGES = 8
 
 
 class MetadataCoding(IntEnum):
@@ -134,6 +135,9 @@ EXPLICIT = 0x80
 VARIANT, VARIANT_SINCE = 0x80, 2
 """Bit of a kind byte (fields of a variant follow those of the kind), and what minor version it
 needs."""
+
+GRID_TILED = 0x80
+"""Bit of the number of digits of a grid: the edges of tiles follow its code."""
 
 # Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), number (a
 # varint, then an f32 or f64 where it is no integer), text, widths (u8, the number of layers, then a
@@ -165,10 +169,12 @@ PYRAMID_VARIANT_FIELDS = (("features", "u8"),)
 KEPT_FIELDS = (("kept", "varint"),)
 MIXTURE_FIELDS = (("rank", "varint"), ("axis", "varint"), ("differences", "varint"))
 COARSE_FIELDS = (("coarse", "varint"),)
+EDGES_FIELDS = (("edges", "widths"),)
 FEATURES = {
     Feature.KEPT: KEPT_FIELDS,
     Feature.MIXTURE: MIXTURE_FIELDS,
     Feature.COARSE: COARSE_FIELDS,
+    Feature.EDGES: EDGES_FIELDS,
 }
 
 RESIDUAL_FIELDS = (("step", "number"),)
@@ -195,7 +201,8 @@ class Limits:
     `samples` counts positions x channels of one output array. `macs` is the multiply-accumulates
     of one request, and of the context networks of one file. `depth` and `width` are of `siren`;
     `layers` and `units` are hidden layers and their widths of one network of a pyramid. `latents`
-    counts those of all levels and tracks. `sections` also bounds the tiles of a track.
+    counts those of all levels and tracks. `sections` also bounds the tiles of a track, but where
+    several share a section `tiles` does.
     """
 
     samples: int = 2**28
@@ -216,6 +223,7 @@ class Limits:
     units: int = 256
     residuals: int = 4
     latents: int = 2**28
+    tiles: int = 2**18
 
 
 DEFAULT_LIMITS = Limits()

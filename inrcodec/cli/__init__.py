@@ -253,6 +253,8 @@ def _encode_words(words: _Command) -> None:
     add("--coarse", type=int, metavar="N", help="halvings of the lattice of a pyramid")
     about = f"siren: hidden weights as sums of atoms of a dictionary, SINR ({PLAIN})"
     add("--sparsify", choices=SPARSIFY, help=about)
+    about = "edges, powers of 2, of the tiles that parts of an array are read in; volumes have some"
+    add("--tile", type=values.shape, metavar="N,...", help=about)
     add("--mix", metavar="AXIS", help="code an array as a mixture of components along an axis")
     add("--rank", type=int, metavar="N", help="number of components of --mix")
     about = "squared error that a bit per pixel is worth"

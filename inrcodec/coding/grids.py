@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.bitstream import primitives, wire
-from inrcodec.bitstream.kinds import context_macs
+from inrcodec.bitstream.kinds import context_macs, pack_edges, tile_count, unpack_edges
 from inrcodec.bitstream.primitives import within
 from inrcodec.bitstream.wire import Limits
 from inrcodec.coding.context import IntegerNetwork
-from inrcodec.coding.latents import tile_counts, tile_window
+from inrcodec.coding.latents import tile_window
 from inrcodec.coding.native_latents import pack_levels
 from inrcodec.coding.quantize import TensorRecipe, dequantize
 from inrcodec.coding.tiles import Coded, TiledLatents
@@ -33,19 +32,26 @@ Window = Sequence[tuple[int, int]]
 Network = tuple[Symbols, Sequence[TensorRecipe]]
 
 
+def grid_axes(sizes: Sequence[int]) -> list[int]:
+    """The sizes that are more than 1."""
+    return [size for size in sizes if size > 1]
+
+
 def grid_of(sizes: Sequence[int]) -> tuple[int, ...]:
     """The grid that an array of up to five axes is coded as: without axes of one element; of five
     that are left the first two are one.
     """
-    grid = [size for size in sizes if size > 1] or [1]
+    grid = grid_axes(sizes) or [1]
     if len(grid) > max(REACH):
         grid[:2] = [grid[0] * grid[1]]
     return tuple(grid)
 
 
-def digit_spec(sizes: Sequence[int], contexts: tuple[int, ...], tile: int) -> PyramidSpec:
+def digit_spec(
+    sizes: Sequence[int], contexts: tuple[int, ...], tile: int = 0, edges: tuple[int, ...] = ()
+) -> PyramidSpec:
     """A digit of an array as a pyramid of one level that nothing is made of."""
-    return PyramidSpec(grid_of(sizes), 0, 1, contexts, (), 0, tile)
+    return PyramidSpec(grid_of(sizes), 0, 1, contexts, (), 0, tile, edges=edges)
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,7 @@ class CodedGrid:
         out = np.zeros(len(positions), np.int64)
         if not len(positions) or not self.digits:
             return out
-        edge = self.digits[0].spec.tile or max(self.sizes)
-        _, group = np.unique(positions // edge, axis=0, return_inverse=True)
+        _, group = np.unique(positions // self._edges, axis=0, return_inverse=True)
         group = group.reshape(-1)
         order = np.argsort(group, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
@@ -83,6 +88,13 @@ class CodedGrid:
             values = self.read(list(zip(low.tolist(), high.tolist(), strict=True)))
             out[members] = values[tuple((own - low).T)]
         return out
+
+    @property
+    def _edges(self) -> list[int]:
+        """Edges of tiles along every axis, of five the least."""
+        edges = self.digits[0].spec.tile_edges
+        own = iter(edges if len(edges) >= len(grid_axes(self.sizes)) else [min(edges)] * 5)
+        return [next(own) if size > 1 else 1 for size in self.sizes]
 
     def _parts(self, window: Window) -> list[tuple[slice, Window]]:
         """Windows of the grid that a window is, each with its place along the first axis."""
@@ -107,31 +119,27 @@ def to_digits(values: Integers, base: int, count: int) -> list[NDArray[np.int32]
     return [*digits, values.astype(np.int32)]
 
 
-def pack_grid(
-    values: Integers,
-    base: int,
-    tile: int,
-    contexts: tuple[int, ...],
-    networks: Sequence[Network],
-) -> bytes:
-    """The bytes of an array, with a network per digit; without networks, of zeros."""
-    out = primitives.row(wire.GRID_FIELDS, {"digits": len(networks)})
+def pack_grid(values: Integers, base: int, spec: PyramidSpec, networks: Sequence[Network]) -> bytes:
+    """The bytes of an array whose digits `spec` describes, with a network per digit; without
+    networks, of zeros.
+    """
+    flag = wire.GRID_TILED if spec.edges and networks else 0
+    out = primitives.row(wire.GRID_FIELDS, {"digits": len(networks) | flag})
     if not networks:
         return out
-    spec = digit_spec(values.shape, contexts, tile)
-    fields = {"base": base if len(networks) > 1 else 0, "tile": tile, "contexts": contexts}
-    out += primitives.row(wire.GRID_CODE_FIELDS, fields)
+    own = {"base": base if len(networks) > 1 else 0, "tile": spec.tile, "contexts": spec.contexts}
+    out += primitives.row(wire.GRID_CODE_FIELDS, own) + (pack_edges(spec.edges) if flag else b"")
     lengths, runs = [], []
     planes = to_digits(values.reshape(spec.lattice), base, len(networks))
     for plane, (symbols, recipes) in zip(planes, networks, strict=True):
         weights = pack_weights(spec, symbols, recipes)
         out += primitives.varint(len(weights)) + weights
         network = IntegerNetwork.of(spec, dequantize(spec, symbols, recipes).parameters)
-        for index in range(math.prod(tile_counts(spec))):
-            own = plane[tuple(slice(*ends) for ends in tile_window(spec, index, 0))]
+        for index in range(tile_count(spec)):
+            part = plane[tuple(slice(*ends) for ends in tile_window(spec, index, 0))]
             run = b""
-            if own.any():
-                run = pack_levels(spec, network, [own], [0], index)[len(ONE_LEVEL) :]
+            if part.any():
+                run = pack_levels(spec, network, [part], [0], index)[len(ONE_LEVEL) :]
             lengths.append(primitives.varint(len(run)))
             runs.append(run)
     return out + b"".join(lengths) + b"".join(runs)
@@ -144,7 +152,8 @@ def unpack_grid(reader: primitives.Reader, sizes: tuple[int, ...], limits: Limit
     """
     what = reader.what
     count = reader.row(wire.GRID_FIELDS)["digits"]
-    if count > MAX_DIGITS:
+    tiled, count = count & wire.GRID_TILED, count & ~wire.GRID_TILED
+    if count > MAX_DIGITS or (tiled and not count):
         raise CorruptError(f"{what}: {count} digits; the file is damaged")
     if not count:
         reader.finish()
@@ -157,13 +166,18 @@ def unpack_grid(reader: primitives.Reader, sizes: tuple[int, ...], limits: Limit
     within("hidden layers", len(contexts), limits.layers)
     within("units of a layer", max(contexts, default=0), limits.units)
     spec = digit_spec(sizes, contexts, tile)
+    if tiled:
+        if tile:
+            raise CorruptError(f"{what}: both an edge and edges of tiles; the file is damaged")
+        spec = replace(spec, edges=unpack_edges(reader, spec.lattice))
+        within("tiles", tile_count(spec) * count, limits.tiles)
     within("latents of a grid", spec.latent_count * count, limits.latents)
     within("multiply-accumulates of context networks", context_macs(spec) * count, limits.macs)
     networks = []
     for digit in range(count):
         weights = unpack_weights(spec, reader.take(reader.varint()), f"{what}: digit {digit}")
         networks.append(IntegerNetwork.of(spec, dequantize(spec, *weights).parameters))
-    tiles = math.prod(tile_counts(spec))
+    tiles = tile_count(spec)
     # Each has a byte or more here: no damage makes a long list of a short payload.
     lengths = [reader.varint() for _ in range(min(tiles * count, len(reader.data) + 1))]
     runs = [reader.take(length) for length in lengths]

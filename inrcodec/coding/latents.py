@@ -15,7 +15,7 @@ from inrcodec.coding.entropy import SymbolDecoder, SymbolEncoder
 from inrcodec.coding.latent_tables import flat_tables, reaches, table_numbers
 from inrcodec.coding.priors import PRECISION
 from inrcodec.errors import CorruptError
-from inrcodec.fields.pyramid import PyramidSpec
+from inrcodec.fields.pyramid import WHOLE, PyramidSpec
 
 MAX_LATENT = 2**15 - 1
 """Latents lie in -MAX_LATENT..MAX_LATENT."""
@@ -29,22 +29,39 @@ Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 def tile_counts(spec: PyramidSpec) -> tuple[int, ...]:
     """Tiles along every axis; tiles are numbered in raster order."""
-    return tuple(-(-size // spec.tile) if spec.tile else 1 for size in spec.lattice)
+    return tuple(-(-size // edge) for size, edge in zip(spec.lattice, spec.tile_edges, strict=True))
+
+
+def pieces(spec: PyramidSpec) -> Iterator[tuple[int, range]]:
+    """What is coded on its own: the number of a tile, or WHOLE, and its levels, coarse to fine."""
+    if spec.tiled < spec.levels:
+        yield WHOLE, range(spec.levels - 1, spec.tiled - 1, -1)
+    for tile_index in range(math.prod(tile_counts(spec))):
+        yield tile_index, range(spec.tiled - 1, -1, -1)
 
 
 def tile_window(spec: PyramidSpec, tile_index: int, level: int) -> tuple[tuple[int, int], ...]:
-    """Start and stop, along every axis of a level's grid, of the latents of tile `tile_index`."""
+    """Start and stop, along every axis of a level's grid, of the latents of tile `tile_index`.
+
+    Of a level that is not tiled, those that cover the tile.
+    """
     grid = spec.grid(level)
-    if not spec.tile:
+    if tile_index == WHOLE:
         return tuple((0, size) for size in grid)
-    position = []
-    for count in reversed(tile_counts(spec)):
+    window = []
+    for count, edge, times, size in reversed(
+        list(zip(tile_counts(spec), spec.tile_edges, spec.halvings(level), grid, strict=True))
+    ):
         tile_index, along = divmod(tile_index, count)
-        position.append(along)
-    sides = [spec.tile >> times for times in spec.halvings(level)]
+        window.append(((along * edge) >> times, min(-((-(along + 1) * edge) >> times), size)))
+    return tuple(reversed(window))
+
+
+def tile_planes(spec: PyramidSpec, planes: Sequence[Plane], tile_index: int) -> tuple[Plane, ...]:
+    """Views of a tile's latents of all levels, finest first, of those of the whole grids."""
     return tuple(
-        (along * side, min(along * side + side, size))
-        for along, side, size in zip(reversed(position), sides, grid, strict=True)
+        plane[tuple(slice(*ends) for ends in tile_window(spec, tile_index, level))]
+        for level, plane in enumerate(planes)
     )
 
 
@@ -106,13 +123,10 @@ def code_length(spec: PyramidSpec, network: IntegerNetwork, planes: Sequence[Pla
     # Where one table ends and the next begins, the difference means nothing and is never read.
     costs = PRECISION - np.log2(np.maximum(np.diff(cumulative), 1))
     bits = [0.0] * spec.levels
-    for tile_index in range(math.prod(tile_counts(spec))):
-        tile = [
-            plane[tuple(slice(*ends) for ends in tile_window(spec, tile_index, level))]
-            for level, plane in enumerate(planes)
-        ]
-        check(spec, tile, range(spec.levels)[::-1], tile_index)
-        for level in range(spec.levels):
+    for tile_index, levels in pieces(spec):
+        tile = tile_planes(spec, planes, tile_index)
+        check(spec, tile, levels, tile_index)
+        for level in levels:
             bits[level] += 1
             used = tile[level].any()
             for symbols, tables in _coded(network, tile, level, spec.kept) if used else ():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from inrcodec.bitstream import primitives
 from inrcodec.coding import latents
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.latent_tables import flat_tables
-from inrcodec.coding.latents import MAX_LATENT, Plane, check, tile_counts, tile_window
+from inrcodec.coding.latents import MAX_LATENT, Plane, check, pieces, tile_planes
 from inrcodec.errors import CorruptError
 from inrcodec.fields.pyramid import PyramidSpec, causal_offsets, coarser_offsets
 from inrcodec.native_choice import extension, instruction_set
@@ -36,17 +35,23 @@ class Coder:
 
 @dataclass(frozen=True)
 class Unpacking:
-    """A section on its way into the planes of its levels; `decoder` is None where all is done."""
+    """A section on its way into the planes of its levels, coarse to fine; `decoder` is None where
+    all is done.
+    """
 
     decoder: Any
+    levels: Sequence[int]
     what: str
 
-    def decode(self, wave: int) -> None:
-        """Fill all levels but the finest, and of that one at least the wavefronts before `wave`.
+    def decode(self, level: int = 0, wave: int = sys.maxsize) -> None:
+        """Fill all levels coarser than `level`, and of that at least the wavefronts before `wave`.
 
         Raises CorruptError for what it meets that cannot have been written.
         """
-        damage = self.decoder and self.decoder.decode(wave)
+        if self.decoder is None or level > self.levels[0]:
+            return
+        before = self.levels[0] - level
+        damage = self.decoder.decode(min(before, len(self.levels) - 1), wave)
         if damage:
             raise CorruptError(f"{self.what}: {damage}; the file is damaged")
 
@@ -106,7 +111,7 @@ def unpack_levels(
     what: str,
 ) -> None:
     """As `latents.unpack_levels`: the same latents, and an error for the same payloads."""
-    begin_levels(spec, network, planes, levels, tile_index, payload, what).decode(sys.maxsize)
+    begin_levels(spec, network, planes, levels, tile_index, payload, what).decode()
 
 
 def begin_levels(
@@ -122,14 +127,15 @@ def begin_levels(
     native = coder(spec, network)
     if native is None:
         latents.unpack_levels(spec, network, planes, levels, tile_index, payload, what)
-        return Unpacking(None, what)
+        return Unpacking(None, levels, what)
     check(spec, planes, levels, tile_index)
     reader = primitives.Reader(payload, what)
     count = reader.varint()
     if count != len(levels):
         raise CorruptError(f"{what}: {count} levels where {len(levels)} are due")
     run = payload[reader.offset :]
-    return Unpacking(native.native.LatentDecoder(*_arguments(native, planes, levels), run), what)
+    decoder = native.native.LatentDecoder(*_arguments(native, planes, levels), run)
+    return Unpacking(decoder, levels, what)
 
 
 def code_length(spec: PyramidSpec, network: IntegerNetwork, planes: Sequence[Plane]) -> list[float]:
@@ -137,13 +143,9 @@ def code_length(spec: PyramidSpec, network: IntegerNetwork, planes: Sequence[Pla
     native = coder(spec, network)
     if native is None:
         return latents.code_length(spec, network, planes)
-    levels = range(spec.levels)[::-1]
     bits = np.zeros(spec.levels)
-    for tile_index in range(math.prod(tile_counts(spec))):
-        tile = [
-            plane[tuple(slice(*ends) for ends in tile_window(spec, tile_index, level))]
-            for level, plane in enumerate(planes)
-        ]
+    for tile_index, levels in pieces(spec):
+        tile = tile_planes(spec, planes, tile_index)
         check(spec, tile, levels, tile_index)
         bits[levels] += native.native.latent_bits(*_arguments(native, tile, levels))
     return [float(value) for value in bits]

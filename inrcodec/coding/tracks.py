@@ -12,7 +12,7 @@ from inrcodec.bitstream.container import Section
 from inrcodec.bitstream.wire import SectionType
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.quantize import TensorRecipe, dequantize
-from inrcodec.coding.tiles import Coded, TiledLatents, pack_latents
+from inrcodec.coding.tiles import Coded, TiledLatents, pack_latents, tiles_of_section
 from inrcodec.coding.weights import Symbols, is_sparse, pack_weights, unpack_weights
 from inrcodec.fields.field import Field, FieldSpec
 from inrcodec.fields.pyramid import PyramidSpec
@@ -55,8 +55,8 @@ def unpack_track(number: int, spec: FieldSpec, sections: Sequence[Section]) -> F
             sparse = section.type == SectionType.SPARSE
             field = dequantize(spec, *unpack_weights(spec, section.payload, what, sparse))
         elif section.place is not None:
-            coded = (section.place.levels, section.payload, what)
-            latents.setdefault(section.place.tile, []).append(coded)
+            for tile, coded in tiles_of_section(spec, section.place, section.payload, what):
+                latents.setdefault(tile, []).append(coded)
     # Every file has the parameters of all tracks: `unpack` made sure.
     assert field is not None
     if isinstance(spec, PyramidSpec):

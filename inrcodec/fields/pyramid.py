@@ -17,6 +17,9 @@ TAPS = 4
 REACH = {1: 9, 2: 9, 3: 4, 4: 3}
 """Squared distance up to which a latent's earlier neighbours are contexts, by number of axes."""
 
+WHOLE = -1
+"""In place of the number of a tile: all of the levels that are not tiled."""
+
 Offset = tuple[int, ...]
 
 
@@ -77,6 +80,9 @@ class PyramidSpec:
     signal has an axis of `mixed` samples instead, as its axis number `axis`, and its values are
     1/2 + the sum over components of (component - 1/2) x loading, one for each of those samples.
     `differences` says that symbols of loadings are differences to those of the sample before.
+
+    With `edges`, powers of 2, instead of `tile`, tiles have so many samples along every axis, and
+    levels whose latents are larger than a tile are coded in one piece, before all tiles.
     """
 
     kind: ClassVar[str] = "pyramid"
@@ -94,6 +100,7 @@ class PyramidSpec:
     mixed: int = 0
     axis: int = 0
     differences: bool = False
+    edges: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -126,6 +133,21 @@ class PyramidSpec:
             -(-size // 2**times)
             for size, times in zip(self.lattice, self.halvings(level), strict=True)
         )
+
+    @property
+    def tile_edges(self) -> tuple[int, ...]:
+        """Samples of a tile along every axis; the lattice may have fewer."""
+        return self.edges or (self.tile or max(self.lattice),) * self.inputs
+
+    @property
+    def tiled(self) -> int:
+        """How many levels, the finest ones, are coded tile by tile."""
+        cut = [
+            edge.bit_length()
+            for edge, size in zip(self.edges[self.kept :], self.lattice[self.kept :], strict=False)
+            if edge < size
+        ]
+        return min([self.levels, *cut])
 
     @cached_property
     def context_count(self) -> int:

@@ -89,7 +89,7 @@ def _read(
     file, name = _opened(source), source_name(source)
     if (shape is None) != (dtype is None):
         raise UsageError("shape and dtype: raw samples need both, other files none")
-    format_ = "raw" if shape is not None else _format(file)
+    format_ = "raw" if shape is not None else file_format(file)
     if variable is not None and format_ in ("raw", "npy", "nifti", PICTURE):
         raise UsageError(f"{name}: has no variables to choose from; leave out --variable")
     if format_ == "raw":
@@ -114,7 +114,7 @@ def check_readable(path: str, shape: Sequence[int] | None = None, dtype: str | N
     if shape is not None:
         check_raw_size(path, shape, dtype)
         return
-    format_ = _format(path)
+    format_ = file_format(path)
     if format_ == "raw":
         raise InputError(f"{path}: raw samples say nothing of themselves; give shape and dtype")
     if format_ == PICTURE:
@@ -133,7 +133,8 @@ def _opened(source: Source) -> File:
     return NamedBytes(data, source_name(source))
 
 
-def _format(file: File) -> str:
+def file_format(file: File) -> str:
+    """What a file is, by its content, else by its suffix."""
     name = source_name(file)
     if isinstance(file, str | os.PathLike):
         if is_zarr(file):

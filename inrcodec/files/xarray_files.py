@@ -50,7 +50,7 @@ def read_variable(
     if format == "netcdf":
         needed("h5py", f"{name}: {format}")
     with reading(name, f"{format} file"):
-        groups = _groups(xarray, file, format)
+        groups = opened_groups(xarray, file, format)
         try:
             found = {
                 f"{path}/{key}".strip("/"): array
@@ -68,10 +68,10 @@ def read_variable(
         finally:
             for group in groups.values():
                 group.close()
-    return from_file(data, described, pack_labels(labels), name, _fill(array))
+    return from_file(data, described, pack_labels(labels), name, fill_value(array))
 
 
-def _fill(array: Any) -> float | None:
+def fill_value(array: Any) -> float | None:
     """What stands for missing values, if the variable says so and its type can hold it."""
     for name in ("_FillValue", "missing_value"):
         value = np.asarray(array.attrs.get(name, ""))
@@ -82,7 +82,7 @@ def _fill(array: Any) -> float | None:
     return None
 
 
-def _groups(xarray: Any, file: File, format: str) -> Any:  # noqa: A002
+def opened_groups(xarray: Any, file: File, format: str) -> Any:  # noqa: A002
     """The data set of every group, by path."""
     how: dict[str, Any] = {
         "engine": ENGINES[format],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,17 +22,11 @@ from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.pyramid_forward import code_length as soft_code_length
 from inrcodec.fitting.pyramid_forward import network as soft_network
 from inrcodec.fitting.schedule import cosine
+from inrcodec.fitting.tilings import RUN_BYTES, TILE_COST, tilings
 from inrcodec.query.lattice import block_shape
 
 CONTEXTS = (8,)
 """Hidden units of the context network of a grid."""
-
-TILES = {1: 2**12, 2: 128, 3: 16, 4: 8}
-"""Edges of tiles by axes of the grid, where there are bytes enough for parts to be worth having
-alone."""
-
-TILE_BYTES = 500
-"""What a tile has to hold on average."""
 
 LARGE = 4000
 """Numbers beyond it are coded in digits ..."""
@@ -61,33 +56,55 @@ FIRST_STEP, COARSEST_STEP, FINEST_STEP = 76, 92, 56
 def fitted_grid(values: Integers, seed: int) -> bytes:
     """The bytes of an array of integers."""
     if not values.any():
-        return pack_grid(values, 0, 0, (), ())
+        return pack_grid(values, 0, digit_spec(values.shape, ()), ())
     largest = int(np.abs(values).max())
     count = 1
     while largest > LARGE * BASE ** (count - 1):
         count += 1
-    whole = digit_spec(values.shape, CONTEXTS, 0)
-    networks: list[Network] = []
+    whole = digit_spec(values.shape, CONTEXTS)
+    planes = to_digits(values.reshape(whole.lattice), BASE, count)
+    networks = [_fitted(whole, plane, seed) for plane in planes]
+    return pack_grid(values, BASE, _in_tiles(whole, planes, networks), networks)
+
+
+def _in_tiles(
+    whole: PyramidSpec, planes: Sequence[NDArray[np.int32]], networks: Sequence[Network]
+) -> PyramidSpec:
+    """The digits in the smallest tiles that are cheap: the narrower, the earlier the axis is, since
+    slabs are cut across the first ones. What they cost is measured in the middle.
+    """
+    window = _middle(whole.lattice)
+    parts = [np.ascontiguousarray(plane[window]) for plane in planes]
+    bits = partial(_coded_bits, replace(whole, lattice=parts[0].shape), parts, networks)
+    alone = bits(())
+    for edges in tilings(whole.lattice):
+        if bits(edges) <= (1 + TILE_COST) * alone:
+            return replace(whole, edges=edges)
+    return whole
+
+
+def _coded_bits(
+    spec: PyramidSpec,
+    parts: Sequence[NDArray[np.int32]],
+    networks: Sequence[Network],
+    edges: tuple[int, ...],
+) -> float:
+    """Bits of all digits of a part of a grid in tiles of these edges, without their networks."""
     bits = 0.0
-    for plane in to_digits(values.reshape(whole.lattice), BASE, count):
-        network, own = _fitted(whole, plane, seed)
-        networks.append(network)
-        bits += own
-    return pack_grid(values, BASE, _tile_edge(whole.lattice, bits / 8), CONTEXTS, networks)
+    for part, (symbols, recipes) in zip(parts, networks, strict=True):
+        network = IntegerNetwork.of(spec, dequantize(spec, symbols, recipes).parameters)
+        bits += code_length(replace(spec, edges=edges), network, [part])[0]
+    tiles = _count(spec.lattice, edges)
+    return bits + 8 * RUN_BYTES * tiles * len(parts)
 
 
-def _tile_edge(grid: tuple[int, ...], size: float) -> int:
-    """Edge of the tiles, for so many bytes in all; 0 for one piece."""
-    edge = TILES[len(grid)]
-    while edge < max(grid):
-        if math.prod(-(-each // edge) for each in grid) * TILE_BYTES <= size:
-            return edge
-        edge *= 2
-    return 0
+def _count(grid: Sequence[int], edges: Sequence[int]) -> int:
+    """Tiles of a grid, without edges one."""
+    return math.prod(-(-size // edge) for size, edge in zip(grid, edges, strict=False))
 
 
-def _fitted(spec: PyramidSpec, plane: NDArray[np.int32], seed: int) -> tuple[Network, float]:
-    """A network for the digits of a grid, and about the bits they take with it."""
+def _fitted(spec: PyramidSpec, plane: NDArray[np.int32], seed: int) -> Network:
+    """A network for the digits of a grid."""
     rng = np.random.default_rng(seed)
     raster = np.arange(plane.size)
     if plane.size > SAMPLE:
@@ -138,9 +155,9 @@ def _descended(
 
 def _rounded(
     spec: PyramidSpec, plane: NDArray[np.int32], parameters: dict[str, NDArray[np.float64]]
-) -> tuple[Network, float]:
+) -> Network:
     """The parameters as symbols, with the steps at which they and the digits take the fewest bits,
-    found one array at a time; and those bits.
+    found one array at a time.
     """
     window = _middle(plane.shape)
     part = np.ascontiguousarray(plane[window])
@@ -180,7 +197,7 @@ def _rounded(
             if bits >= least:
                 break
             least, best, steps = bits, network, moved
-    return best, least
+    return best
 
 
 def _trials(steps: dict[str, int]) -> Iterator[tuple[str, int]]:

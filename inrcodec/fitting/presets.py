@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inrcodec.bitstream.wire import DEFAULT_LIMITS
@@ -71,7 +72,6 @@ PYRAMID_EFFORT = {
 }
 """Effort 1..9 for `pyramid`."""
 
-
 KINDS = ("pyramid", "siren")
 
 AUTO = "auto"
@@ -108,9 +108,10 @@ class Settings:
     first axes are not halved from level to level; so is `coarse`: its lattice is the signal's,
     halved so often along the other axes, by default as often as costs little. `mix` names an axis
     along which the signal is coded as a mixture of components, `rank` of them or as many as are
-    worth it. `tune` is the distortion that a fit makes small: `mse` (default) or, for the colours
-    of a picture in a `pyramid`, `ms-ssim`. `max_time` in seconds bounds the fit. `device` is
-    `auto`, `cpu` or `cuda`.
+    worth it. `tile` is the edges, powers of 2, of the tiles that parts of a `pyramid` are read in;
+    large volumes have the smallest under 2 %. `tune` is the distortion that a fit makes small:
+    `mse` (default) or, for the colours of a picture in a `pyramid`, `ms-ssim`. `max_time` in
+    seconds bounds the fit. `device` is `auto`, `cpu` or `cuda`.
     """
 
     quality: float | None = None
@@ -134,6 +135,7 @@ class Settings:
     mix: str | None = None
     rank: int | None = None
     sparsify: str = PLAIN
+    tile: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         targets = [name for name in TARGETS if getattr(self, name) is not None]
@@ -167,7 +169,8 @@ class Settings:
             other = "net" if self.net else f"tune {self.tune}"
             raise UsageError(f"kind {AUTO} and {other}: it is for one kind alone; name that")
         _within("rank", self.rank, 1, DEFAULT_LIMITS.channels)
-        for name, given in (("kept", self.kept), ("coarse", self.coarse), ("mix", self.mix)):
+        words = ("kept", "coarse", "mix", "tile")
+        for name, given in ((name, getattr(self, name)) for name in words):
             if given and self.chosen_kind != "pyramid":
                 raise UsageError(f"{name} {given}: a pyramid is needed; name no other kind")
         check_sparsify(self.sparsify, self.chosen_kind)

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from inrcodec.coding.context import IntegerNetwork
+from inrcodec.coding.quantize import dequantize
 from inrcodec.errors import TargetMissedError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.bounds import absolute_bound, bound_share
@@ -31,6 +33,7 @@ from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight, weight_o
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import normalised
 from inrcodec.fitting.schedule import Budget, Progress
+from inrcodec.fitting.tilings import in_tiles
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import Workers
 from inrcodec.signal import Signal, is_picture
@@ -66,7 +69,10 @@ def fit_pyramid_part(
         goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
     if settings.mix is None:
         fitted = _fitted_coarse(part, kept, goal, settings, budget, progress, workers)
-        return _track(fitted, fitted.spec, fitted.quantised, fitted.float_psnr)
+        known = dequantize(fitted.spec, fitted.quantised.symbols, fitted.quantised.recipes)
+        network = IntegerNetwork.of(fitted.spec, known.parameters)
+        tiled = in_tiles(fitted.spec, network, fitted.latents, settings.tile)
+        return _track(fitted, tiled, fitted.quantised, fitted.float_psnr)
     mixed = mixture(part, mixed_axis(part.info, settings.mix), goal, settings.rank)
 
     def seen(stage: str, share: float, psnr: float) -> None:

@@ -13,6 +13,7 @@ from inrcodec.coding.tiles import GROUP_BYTES
 from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.presets import PyramidPreset
+from inrcodec.fitting.tilings import TILE_COST, may_be_tiled
 from inrcodec.signal import SignalInfo
 
 LEVELS = 7
@@ -55,7 +56,7 @@ PROBED_FROM, PROBE = 2**21, 2**20
 SECTION_BYTES = 13
 """Most bytes of a section's frame, its count of levels and what the range coder adds."""
 
-KIND_BYTES, VARIANT_BYTES = 12, 8
+KIND_BYTES, VARIANT_BYTES = 12, 13
 """Most bytes of the header that say which pyramid it is, and which variant of it."""
 
 
@@ -72,7 +73,9 @@ def chosen_spec(
         raise UsageError(
             f"kept {kept}: the signal has {len(info.axes)} axes, and one has to be halved"
         )
-    tile = TILE if info.positions > TILED_FROM and max(info.lattice) > TILE else 0
+    # Volumes get theirs once it is known what they cost.
+    flat = len(info.axes) <= 2 and max(info.lattice) > TILE
+    tile = TILE if info.positions > TILED_FROM and flat else 0
     return PyramidSpec(
         info.lattice,
         len(info.channels),
@@ -98,6 +101,8 @@ def started(spec: PyramidSpec, rate_weight: float, steps: int) -> PyramidSpec:
 
 def section_bytes(spec: PyramidSpec, available: float) -> int:
     """Most bytes that a track with latents needs beside its coded symbols, of those available."""
+    if spec.edges or may_be_tiled(spec):
+        return KIND_BYTES + VARIANT_BYTES + 3 * SECTION_BYTES + int(TILE_COST * available)
     tiles = math.prod(tile_counts(spec))
     # Where there are several groups of levels, each is at least so long.
     groups = min(spec.levels, max(1, int(available // (GROUP_BYTES * tiles))))

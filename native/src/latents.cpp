@@ -178,8 +178,9 @@ LatentDecoder::LatentDecoder(const LatentKernel& kernel, const ContextNetwork& n
 
 LatentDecoder::~LatentDecoder() = default;
 
-void LatentDecoder::decode(std::size_t wave) {
+void LatentDecoder::decode(std::size_t before, std::size_t wave) {
   for (; at_ < levels_.size(); ++at_) {
+    if (at_ > before) return;
     const Plane& plane = planes_[levels_[at_]];
     if (!contexts_) {
       if (!decoder_.flag()) {
@@ -191,7 +192,7 @@ void LatentDecoder::decode(std::size_t wave) {
       bits_ = 0;
     }
     const std::size_t all = contexts_->wavefronts();
-    const std::size_t end = at_ + 1 < levels_.size() ? all : std::min(wave, all);
+    const std::size_t end = at_ < before ? all : std::min(wave, all);
     // Copies whose registers the compiler need not write back after every latent.
     RangeDecoder own = decoder_;
     std::int32_t bits = bits_;

@@ -73,7 +73,7 @@ const LatentKernel* latent_kernel(const char* isa);
 class Contexts;
 class Frames;
 
-// Fills the planes of `levels`, the last one no farther than it is asked for. What it is given has
+// Fills the planes of `levels`, no more of them than it is asked for. What it is given has
 // to outlive it.
 class LatentDecoder {
  public:
@@ -83,9 +83,9 @@ class LatentDecoder {
   ~LatentDecoder();
   LatentDecoder(const LatentDecoder&) = delete;
 
-  // Decodes what is left of all levels but the last, and of that the wavefronts before `wave`.
+  // Decodes what is left of the first `before` levels, and of the next the wavefronts before `wave`.
   // Throws Damaged where the bytes cannot have been written; then it is not to be asked again.
-  void decode(std::size_t wave);
+  void decode(std::size_t before, std::size_t wave);
 
  private:
   const LatentKernel& kernel_;

@@ -87,10 +87,10 @@ class Decoder {
     });
   }
 
-  nb::object decode(std::size_t wave) {
+  nb::object decode(std::size_t before, std::size_t wave) {
     if (damage_.empty()) {
       nb::gil_scoped_release unlocked;
-      guarded([&] { decoder_->decode(wave); });
+      guarded([&] { decoder_->decode(before, wave); });
     }
     return damage_.empty() ? nb::none() : nb::object(nb::str(damage_.c_str()));
   }
@@ -149,7 +149,7 @@ void add_latents(nb::module_& m) {
   nb::class_<Decoder>(m, "LatentDecoder")
       .def("__init__", new_decoder, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
            "levels"_a, "payload"_a, nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
-      .def("decode", &Decoder::decode, "wave"_a);
+      .def("decode", &Decoder::decode, "before"_a, "wave"_a);
   m.def("encode_latents", encode, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),
         "levels"_a);
   m.def("latent_bits", bits, "isa"_a, "network"_a, "tables"_a, "planes"_a.noconvert(),

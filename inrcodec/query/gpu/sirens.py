@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from inrcodec.fields.siren import SirenSpec
+from inrcodec.query.kernels.reference import MATHS
 
 WIDEST = {True: 256, False: 64}
 """Widths up to which the kernel keeps all of a tile in registers: fast, and in float32."""
@@ -69,7 +70,7 @@ def tiling(spec: SirenSpec, fast: bool) -> Tiling:
 
 def fits(spec: SirenSpec, fast: bool) -> bool:
     """Whether the kernel takes this architecture."""
-    return spec.depth >= 1 and spec.width <= WIDEST[fast] and spec.outputs <= 16
+    return spec.plain and spec.depth >= 1 and spec.width <= WIDEST[fast] and spec.outputs <= 16
 
 
 def layers(spec: SirenSpec, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -82,7 +83,8 @@ def layers(spec: SirenSpec, parameters: Tensor) -> list[tuple[Tensor, Tensor]]:
         named[tensor.name] = flat.reshape(-1, *tensor.shape)
         start += tensor.size
     found: list[tuple[Tensor, Tensor]] = []
-    spec.evaluate(named, None, lambda _, *layer: found.append(layer), lambda _: None)
+    maths = replace(MATHS, sin=lambda _: None)
+    spec.evaluate(named, None, lambda _, *layer: found.append(layer), maths)
     return found
 
 
