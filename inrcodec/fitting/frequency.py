@@ -33,8 +33,8 @@ def matched(family: Family, part: Signal, layers: tuple[int, int], seed: int) ->
     """The family at the omega_0 whose random networks, of so many layers and units, are nearest.
 
     Spectra are of lines along every axis, without their mean; nearest is the Wasserstein distance
-    of the frequencies' energies, on average over the axes. FreSh, Kania et al., ICLR 2025, has
-    magnitudes of whole pictures. It changes the first layer alone, and so does this: weights and
+    of the frequencies' energies, on average over the axes. After FreSh, Kania et al., ICLR 2025,
+    which looks at whole pictures. It changes the first layer alone, and so does this: weights and
     steps of the others fall as omega_0 rises.
     """
     lines = list(_lines(part, seed))
