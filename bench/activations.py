@@ -28,7 +28,7 @@ from inrcodec.codec import as_signal, encode_signal
 from inrcodec.errors import InrcodecError
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.architecture import BITS_PER_PARAMETER
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_presets import FAMILIES
 
 PICTURES = ("kodim15", "kodim20", "kodim23")

@@ -34,7 +34,8 @@ from bench.report.tables import Table, as_markdown
 from bench.timing import machine
 from bench.volumes import CLIMATE, MEDICAL, NAMES, Volume, read_volumes
 from inrcodec.errors import InrcodecError
-from inrcodec.fitting.presets import AUTO, DEFAULT_EFFORT, KINDS
+from inrcodec.fitting.presets import DEFAULT_EFFORT
+from inrcodec.fitting.settings import AUTO, KINDS
 from inrcodec.fitting.siren_presets import EFFORT
 
 PARTS = {

@@ -24,7 +24,7 @@ from PIL import Image
 from bench.codecs.coin import fit_coin
 from bench.datasets import KODAK_NAMES
 from inrcodec.codec import as_signal, decode, encode_signal, info
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.quality import psnr
 from inrcodec.signal import Signal
 

@@ -23,7 +23,7 @@ from inrcodec.cli.progress import watched
 from inrcodec.codec import Encoded, as_signal, encode_signal
 from inrcodec.errors import InrcodecError
 from inrcodec.files.images import write_image
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.quality import psnr
 from inrcodec.signal import Signal
 

@@ -35,7 +35,8 @@ from bench.report.summary import summarise
 from bench.report.tables import as_markdown, bullets
 from bench.rows import Row, RowsBusyError
 from inrcodec.errors import UsageError
-from inrcodec.fitting.presets import DEFAULT_EFFORT, PYRAMID_EFFORT, Settings
+from inrcodec.fitting.presets import DEFAULT_EFFORT, PYRAMID_EFFORT
+from inrcodec.fitting.settings import Settings
 
 RIVALS = ("avif-444-s2", "avif-444-s2-psnr")
 

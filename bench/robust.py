@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw
 
 from bench.datasets import DatasetError, find_images, read_picture
 from inrcodec.codec import as_signal, encode_signal
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import weight_of_quality
+from inrcodec.fitting.settings import Settings
 
 LEAST_GAIN = 5.0
 """dB over the best constant picture; with less than that a fit has collapsed."""

@@ -31,10 +31,10 @@ from inrcodec.coding.tracks import pack_track
 from inrcodec.coding.weights import is_sparse
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.fit import Descent, fit, measure
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.rate_control import Goal, round_track
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, quiet
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_presets import Preset
 from inrcodec.fitting.sparsify import AUTO, PLAIN, SINR
 from inrcodec.fitting.stacks import layers_of

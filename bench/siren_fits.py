@@ -10,7 +10,7 @@ import torch
 from bench.subject import Subject, eager
 from bench.timing import Comparison, Run, compare
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_step import NativeSirenStep, TorchSirenStep, step_for
 from inrcodec.fitting.stacks import layers_of
 from inrcodec.fitting.workers import working

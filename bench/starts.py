@@ -26,11 +26,12 @@ from PIL import Image
 from inrcodec.coding.starts import FRACTION_BITS
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fitting.native_step import step_for
-from inrcodec.fitting.presets import PyramidPreset, Settings
+from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.fitting.pyramid_descent import PyramidState, descend
 from inrcodec.fitting.pyramid_networks import Networks, random_networks
 from inrcodec.fitting.pyramid_spec import LEVELS
 from inrcodec.fitting.schedule import Budget, quiet
+from inrcodec.fitting.settings import Settings
 
 Floats = NDArray[np.float32]
 

@@ -24,8 +24,8 @@ from inrcodec.coding.weights import best_table, pack_weights
 from inrcodec.fields.field import Field
 from inrcodec.fields.siren import OUTPUT_CENTRE, SirenSpec
 from inrcodec.files.arrays import from_array
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.samples import Samples
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.stacks import Stacks, initial_stacks, layers_of, named
 
 ROOT = Path(__file__).resolve().parents[1]

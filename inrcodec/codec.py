@@ -19,12 +19,11 @@ from inrcodec.bitstream.partial import unpack_partial
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
 from inrcodec.coding.mask import unpack_mask
 from inrcodec.coding.residual import unpack_residual
-from inrcodec.coding.tracks import pack_track, unpack_track
-from inrcodec.coding.weights import unpack_weights
+from inrcodec.coding.tracks import pack_track, track_symbols, unpack_track
 from inrcodec.errors import InrcodecError, TargetMissedError, UsageError
 from inrcodec.files.arrays import check_signal, from_array
 from inrcodec.files.sources import USUALLY_KEPT, Source, read_bytes
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.quality import largest_difference, psnr, same_missing
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, Signal, split_alpha
@@ -87,7 +86,7 @@ def encode(
     Samples that are NaN, masked (`numpy.ma`) or equal to `fill` are missing: they are never fitted,
     and missing again when decoded. `variable` says which array of a file is meant, `keep` names the
     metadata to keep: those of `inrcodec.files.signals.read_signal`. All other arguments are those
-    of `inrcodec.fitting.presets.Settings`. Raises InrcodecError. To get the best so far after a
+    of `inrcodec.fitting.settings.Settings`. Raises InrcodecError. To get the best so far after a
     Ctrl-C, use `encode_signal`.
     """
     encoded = encode_signal(as_signal(source, keep, axes, variable, fill), Settings(**settings))
@@ -102,8 +101,8 @@ def encode_signal(signal: Signal, settings: Settings, progress: Progress | None 
     Ctrl-C while fitting ends the fit and still gives a valid file, of the best state so far.
     """
     from inrcodec.fitting.contest import best_of_kinds
-    from inrcodec.fitting.presets import AUTO
     from inrcodec.fitting.schedule import Budget, finished, quiet
+    from inrcodec.fitting.settings import AUTO
     from inrcodec.fitting.signals import fit_signal
 
     check_signal(signal)
@@ -174,9 +173,7 @@ def _proved(
     view = open(data)
     _, sections = unpack(data)
     for number, (layer, track) in enumerate(zip(view.layers, fitted, strict=True)):
-        first = next(s for s in sections if s.track == number)
-        sparse = first.type == SectionType.SPARSE
-        symbols, recipes = unpack_weights(track.spec, first.payload, "proof", sparse)
+        symbols, recipes = track_symbols(number, track.spec, sections)
         same = all(np.array_equal(symbols[name], track.quantised.symbols[name]) for name in symbols)
         for level, plane in enumerate(track.latents):
             assert layer.field.latents is not None

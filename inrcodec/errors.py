@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     TARGET_MISSED = 7
     LIMIT = 8
     CANNOT_WRITE = 9
+    MISSING_BASE = 10
     INTERRUPTED = 130
 
 
@@ -61,6 +62,19 @@ class DeviceError(InrcodecError):
     """The device that was asked for is not there, or its memory does not suffice."""
 
     exit_code = ExitCode.UNSUPPORTED
+
+
+class MissingBaseError(InrcodecError):
+    """A file needs a base that is not at hand; `base` is what its header names it by."""
+
+    exit_code = ExitCode.MISSING_BASE
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        super().__init__(
+            f"base {base}: the file needs it and it is not at hand; fetch the base whose SHA-256 "
+            "begins so, and `inrcodec base add` it"
+        )
 
 
 class OutputExistsError(InrcodecError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from inrcodec.fields.field import Field
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.query.view import Layer, SignalView
 from inrcodec.signal import Axis, SignalInfo, full_range
+
+# Whatever bases a user has: tests, and what they start, know those of the golden files.
+os.environ["INRCODEC_BASES"] = str(Path(__file__).parent / "golden" / "bases")
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ from inrcodec.fields.siren import SirenSpec
 from inrcodec.files.arrays import from_array
 from inrcodec.fitting.curvature import layer_curvatures
 from inrcodec.fitting.frequency import CANDIDATES, matched
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.samples import Samples
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_presets import FAMILIES, SINE
 from inrcodec.fitting.siren_step import MATHS as OF_TORCH
 from inrcodec.fitting.siren_step import NativeSirenStep, evaluate, step_for

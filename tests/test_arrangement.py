@@ -12,7 +12,7 @@ from inrcodec.codec import Encoded, encode_signal
 from inrcodec.files.arrays import from_array
 from inrcodec.fitting.arrangement import PILOT, asked_weight, best_mix, middle
 from inrcodec.fitting.contest import HURRIED_STEPS, best_of_kinds
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.signal import Signal
 
 AXES = ("band", "y", "x")

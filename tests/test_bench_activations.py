@@ -10,7 +10,7 @@ from PIL import Image
 
 from bench.activations import Fit, main, markdown, network, shrunk
 from inrcodec.fields.siren import SirenSpec
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_presets import FAMILIES
 
 

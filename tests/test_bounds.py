@@ -30,9 +30,9 @@ from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.files.arrays import TYPES
 from inrcodec.fitting import grid_fit, tilings
 from inrcodec.fitting.bounds import within_bound
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import Shared
 from inrcodec.fitting.refine import Quantised
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import working
 from inrcodec.query.batch import query_many

@@ -19,8 +19,8 @@ from inrcodec.errors import UsageError
 from inrcodec.fields.pyramid import PyramidSpec, coarser
 from inrcodec.fitting.coarsening import chosen_coarse, coarse_goal, coarsened
 from inrcodec.fitting.objective import psnr_of
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import PyramidGoal
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.evaluator import evaluator
 from inrcodec.signal import Axis, Signal, SignalInfo
 from tests.test_spec import random_field, random_latents

@@ -32,9 +32,9 @@ from inrcodec.files.arrays import from_array
 from inrcodec.fitting import fit as fit_module
 from inrcodec.fitting import schedule
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_step import NativeSirenStep, TorchSirenStep
 from inrcodec.query.quality import psnr
 from inrcodec.signal import Axis, Signal, SignalInfo

@@ -12,7 +12,7 @@ import inrcodec
 from inrcodec.codec import as_signal, encode_signal
 from inrcodec.errors import TargetMissedError, UsageError
 from inrcodec.fitting.contest import MOST_BYTES, best_of_kinds
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.signal import Signal
 
 PICTURE = as_signal(np.zeros((4, 4), np.uint8))

@@ -29,12 +29,12 @@ from inrcodec.coding.weights import code_length, pack_weights, unpack_weights
 from inrcodec.errors import UsageError
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting.fit import fit
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pursuit import pursue
 from inrcodec.fitting.rate_control import Goal, round_track
 from inrcodec.fitting.rounding import round_layer, scale_for_bits, sensitivities
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, quiet
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_step import MATHS
 from inrcodec.fitting.sparse_rounding import atom_bits, layer_error, sparse_layer, with_atoms
 from inrcodec.fitting.stacks import layers_of

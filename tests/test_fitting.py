@@ -25,7 +25,7 @@ from inrcodec.fitting.curvature import feedback_matrix, layer_curvatures, row_bl
 from inrcodec.fitting.fit import fit, measure
 from inrcodec.fitting.objective import psnr_of, squared_error
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import EFFORT, PYRAMID_EFFORT, Preset, Settings
+from inrcodec.fitting.presets import PYRAMID_EFFORT
 from inrcodec.fitting.rate_control import quantised_psnr
 from inrcodec.fitting.refine import Quantised, round_field
 from inrcodec.fitting.rounding import (
@@ -38,6 +38,8 @@ from inrcodec.fitting.rounding import (
 )
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, cosine
+from inrcodec.fitting.settings import Settings
+from inrcodec.fitting.siren_presets import EFFORT, Preset
 from inrcodec.fitting.siren_step import evaluate
 from inrcodec.fitting.stacks import initial_stacks, layers_of, named, stacked
 from inrcodec.fitting.workers import Workers

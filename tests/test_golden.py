@@ -20,22 +20,27 @@ from inrcodec.bitstream.header import Header, Track
 from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import pack_metadata
 from inrcodec.bitstream.wire import DtypeId, EncodingId, SectionType
+from inrcodec.coding.bases import load_base
 from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.dictionary import Dictionary
 from inrcodec.coding.grids import digit_spec, pack_grid
 from inrcodec.coding.latents import pack_levels, tile_window
+from inrcodec.coding.patch_latents import pack_patches
 from inrcodec.coding.priors import TABLES, table
 from inrcodec.coding.quantize import TensorRecipe, dequantize
 from inrcodec.coding.residual import pack_residual
+from inrcodec.coding.tensors import pack_tensors
 from inrcodec.coding.weights import pack_weights, unpack_weights
 from inrcodec.fields.activations import SHAPES, Activation
 from inrcodec.fields.encodings import NO_ENCODING, Encoding
+from inrcodec.fields.modulated import ModulatedSpec
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.fitting import grid_fit
 from inrcodec.signal import Axis, Signal, SignalInfo, array_channels, full_range
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
+BASES = GOLDEN.parent / "bases"
 
 
 def picture(channels: int, dtype: str = "uint8", height: int = 20, width: int = 24) -> np.ndarray:
@@ -348,6 +353,77 @@ def siren_variant(name: str, encoding: Encoding = NO_ENCODING) -> Callable[[], b
     return make
 
 
+def tiny_base(axes: int, outputs: int, patch: int, groups: tuple[int, ...]) -> bytes:
+    """A base of random waves and random context networks."""
+    generator = np.random.Generator(np.random.PCG64(axes))
+    units, dimensions, near = 7, sum(groups), (3**axes - 1) // 2
+
+    def waves(*shape: int) -> np.ndarray:
+        return generator.normal(0, 1, shape).astype(np.float32)
+
+    arrays = {
+        "weight0": waves(3, axes),
+        "bias0": waves(3),
+        "weight1": waves(units, 3) / 4,
+        "bias1": waves(units),
+        "direct": 2 * waves(units, axes),
+        "shift": waves(units, dimensions) / 32,
+        "read": waves(outputs, units) / 2,
+        "rates": np.ones((2, 2, dimensions), np.float32),
+        "mean": generator.integers(-300, 700, (dimensions, near)).astype(np.int16),
+    }
+    start = 0
+    for number, size in enumerate(groups):
+        inputs = near * size + 2 * start + 1
+        first = generator.integers(-40, 90, (2 + size, inputs))
+        first[:, -1] = -200
+        arrays[f"group{number}_first"] = first.astype(np.int16)
+        arrays[f"group{number}_bias"] = generator.integers(0, 9000, 2 + size).astype(np.int32)
+        arrays[f"group{number}_second"] = generator.integers(-90, 200, (size, 2)).astype(np.int16)
+        start += size
+    shape = {"axes": axes, "groups": groups, "margin": patch // 2 - 1, "patch": patch}
+    words = {"format": "inrcodec-base", "version": "1", "shape": json.dumps(shape)}
+    return pack_tensors(arrays, words)
+
+
+TINY = {"tiny": (2, 3, 6, (2, 3)), "tiny_row": (1, 1, 16, (1, 4))}
+
+
+def modulated_track(base: str, info: SignalInfo, step: int, seed: int) -> tuple[Track, Section]:
+    """Latents drawn by chance."""
+    known = load_base(BASES / f"{base}.safetensors")
+    patches = known.patches
+    described = (known.short, patches.patch, patches.margin, known.dimensions, known.units, step)
+    spec = ModulatedSpec(info.lattice, len(info.channels), *described)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    latents = generator.laplace(0, 4, (*spec.grid, spec.dimensions))
+    latents = np.rint(latents).astype(np.int32)
+    latents.flat[:2] = -5000, 300
+    payload = pack_patches(spec, known.network, latents)
+    return Track(info, spec), Section(SectionType.LATENTS, 0, payload)
+
+
+def modulated() -> bytes:
+    """Colours, and their alpha, which is the mean of the base's outputs; metadata."""
+    axes = Axis("y", 20), Axis("x", 27)
+    first, latents = modulated_track("tiny", info(*axes), 128, 11)
+    second, more = modulated_track("tiny", info(*axes, channels=("alpha",)), 87, 12)
+    sections = [latents, Section(SectionType.LATENTS, 1, more.payload)]
+    metadata = Section(SectionType.METADATA, 0, pack_metadata({"xmp": b"<>"}))
+    return pack(Header((first, second)), [*sections, metadata])
+
+
+def modulated_row() -> bytes:
+    """One axis, float samples, one group of latents without any."""
+    signal = SignalInfo((Axis("t", 300),), array_channels(1), "float32", (-1.0, 1.0))
+    track, _ = modulated_track("tiny_row", signal, 150, 13)
+    base = load_base(BASES / "tiny_row.safetensors")
+    latents = np.zeros((*track.spec.grid, track.spec.dimensions), np.int32)
+    latents[:, 0] = np.arange(19) * 7 % 11 - 5
+    payload = pack_patches(track.spec, base.network, latents)
+    return pack(Header((track,)), [Section(SectionType.LATENTS, 0, payload)])
+
+
 ARRAY_TYPES = ("int8", "int16", "uint32", "int32", "float16", "float64")
 
 FILES: dict[str, Callable[[], bytes]] = {
@@ -365,6 +441,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "missing_values": missing_values,
     "mixture": mixture,
     "mixture_coarse": mixture_coarse,
+    "modulated": modulated,
+    "modulated_row": modulated_row,
     "pyramid": pyramid,
     "pyramid_row": pyramid_row,
     "pyramid_start": pyramid_start,
@@ -388,7 +466,8 @@ def levels(data: bytes) -> dict[str, str]:
     """SHA-256 of what must be the same bits everywhere: symbols, parameters and latents."""
     header, sections = unpack(data)
     hashes = {name: hashlib.sha256() for name in ("symbols", "recipes", "parameters")}
-    for track, payload in zip(header.tracks, parameter_payloads(sections), strict=True):
+    own = [track for track in header.tracks if track.spec.tensors()]
+    for track, payload in zip(own, parameter_payloads(sections), strict=True):
         symbols, recipes = unpack_weights(track.spec, payload[0], "golden", payload[1])
         restored = dequantize(track.spec, symbols, recipes).parameters
         for tensor, recipe in zip(track.spec.tensors(), recipes, strict=True):
@@ -406,6 +485,10 @@ def levels(data: bytes) -> dict[str, str]:
                     window = [(0, size) for size in spec.grid(level)]
                     plane = layer.field.latents.read(level, window)
                     hashes["latents"].update(plane.astype("<i4").tobytes())
+            if isinstance(spec, ModulatedSpec):
+                hashes.setdefault("latents", hashlib.sha256())
+                plane = layer.field.latents.read(0, [(0, size) for size in spec.grid])
+                hashes["latents"].update(plane.astype("<i4").tobytes())
             if layer.mask is not None:
                 hashes.setdefault("mask", hashlib.sha256())
                 gone = layer.mask.read([(0, size) for size in layer.info.lattice])
@@ -439,6 +522,11 @@ def description(data: bytes) -> dict[str, object]:
 
 
 def write_missing() -> None:
+    for name, how in TINY.items():
+        path = BASES / f"{name}.safetensors"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(tiny_base(*how))
     for name, make in FILES.items():
         path = GOLDEN / f"{name}.inrc"
         if path.exists():
@@ -506,7 +594,8 @@ def test_golden_files_cover_the_format() -> None:
         header, sections = unpack((GOLDEN / f"{name}.inrc").read_bytes())
         headers.append(header)
         kinds |= {section.type for section in sections}
-        for track, payload in zip(header.tracks, parameter_payloads(sections), strict=True):
+        own = [track for track in header.tracks if track.spec.tensors()]
+        for track, payload in zip(own, parameter_payloads(sections), strict=True):
             _, recipes = unpack_weights(track.spec, payload[0], name, payload[1])
             tables |= {recipe.table for recipe in recipes}
     tracks = [track for header in headers for track in header.tracks]

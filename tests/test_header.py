@@ -87,7 +87,7 @@ def pyramid(
 def tiled(size: int, edges: bytes = widths(0, 1)) -> bytes:
     """A pyramid of `size` x 2 in tiles of one sample by two."""
     plain = pyramid(1, size=size)
-    return plain[:2] + bytes([plain[2] | 0x40]) + plain[3:] + edges
+    return plain[:2] + bytes([plain[2] | 0x80]) + plain[3:] + b"\x08" + edges
 
 
 def body(*tracks: bytes, sections: int = 0) -> bytes:
@@ -469,7 +469,7 @@ UNSUPPORTED = {
     "sample type 10": body(track(dtype=10)),
     "sample type 127 with a range": body(track(dtype=127, explicit=f64(0, 9))),
     "kind 0": body(track(kind=0)),
-    "kind 3": body(track(kind=3)),
+    "kind 4": body(track(kind=4)),
     "kind 255": body(track(kind=255)),
     "start 9": body(pyramid(start=9)),
     "start 255": body(pyramid(start=255)),
@@ -528,6 +528,10 @@ ASKED: dict[str, tuple[int | float, Callable[[int], bytes]]] = {
     "layers": (3, lambda n: body(pyramid(2, widths(), widths(*[2] * min(n, 255))))),
     "units": (7, lambda n: body(pyramid(contexts=widths(3, n, 2)))),
     "residuals": (3, lambda n: body(pyramid(residuals=min(n, 255)))),
+    "dimensions": (
+        5,
+        lambda n: body(track(kind=3)[:-4] + bytes(8) + b"\4\1" + varint(n) + b"\3\x80"),
+    ),
     "latents": (60, lambda n: body(pyramid(1, size=n // 2))),
     "tiles": (600, lambda n: body(tiled(n))),
 }

@@ -6,6 +6,7 @@ INRCODEC_WRITE_GOLDEN=1 writes the ones that are missing, and overwrites none.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import time
@@ -22,9 +23,17 @@ import pytest
 import inrcodec
 from inrcodec.coding.latent_tables import latent_table
 from inrcodec.coding.priors import PRECISION, table
-from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from inrcodec.coding.tensors import unpack_tensors
+from inrcodec.errors import (
+    CorruptError,
+    LimitError,
+    MissingBaseError,
+    TruncatedError,
+    UnsupportedError,
+)
 
 HOSTILE = Path(__file__).parent / "hostile"
+TINY = HOSTILE.parent / "golden" / "bases" / "tiny.safetensors"
 
 MAGIC = b"\x89INRC\r\n\x1a"
 PARAMETERS, LATENTS, RESIDUAL, MASK, METADATA = 0x81, 0x82, 0x83, 0x84, 0x01
@@ -404,6 +413,36 @@ def narrow_run(track: bytes) -> bytes:
     """A file whose header asks for much; its parameters are never looked at."""
     return header(track, rest=section(PARAMETERS, b"\0"), version=b"\1\1")
 
+
+BASE = TINY.read_bytes()
+ARRAYS = unpack_tensors(BASE, "tiny")[0]
+
+
+def modulated(
+    *parts: bytes,
+    base: bytes = hashlib.sha256(BASE).digest()[:8],
+    shape: tuple[int, int, int, int, int] = (6, 2, 5, 7, 128),
+    front: bytes = b"\2\1\3\2" + axis(1) + axis(2),
+) -> bytes:
+    """A file of one modulated field: patch, margin, dimensions, units, step, as in the base."""
+    patch, margin, dimensions, units, step = shape
+    fields = base + bytes([patch, margin]) + varint(dimensions) + varint(units) + bytes([step])
+    return header(front + fields, rest=b"".join(parts), sections=len(parts), version=b"\1\2")
+
+
+def first_group(*values: int, rest: int = 0) -> bytes:
+    """Latents of the two dimensions of the first group, where there are no neighbours, then a bit
+    for the second.
+    """
+    bias, second = (ARRAYS[f"group0_{name}"].astype(int) for name in ("bias", "second"))
+    hidden = np.clip((bias[:2] + 32) >> 6, 0, 32767)
+    scales = np.clip((((bias[2:] << 4) + second @ hidden + 2**13) >> 14) + 40, 0, 96)
+    tables = [(0, int(scale)) for scale in scales]
+    coded_values = [part for pair in zip(tables, values, strict=True) for part in symbol(*pair)]
+    return section(LATENTS, b"\1" + coded(bits(1), *coded_values, bits(rest)))
+
+
+NO_LATENTS = section(LATENTS, b"\1" + coded(bits(0, 0)))
 
 WHOLE_PYRAMID = latents(group(1, *level(1, 0, -1, 300)))
 WHOLE = sections(GOOD)
@@ -836,6 +875,56 @@ FILES: dict[str, Rule] = {
 }
 
 
+FILES |= {
+    "R24_modulated_without_latents": (CorruptError, lambda: modulated()),
+    "R24_modulated_with_parameters": (CorruptError, lambda: modulated(GOOD, NO_LATENTS)),
+    "R24_modulated_with_latents_twice": (CorruptError, lambda: modulated(NO_LATENTS, NO_LATENTS)),
+    "R27_modulated_with_a_zero_byte": (
+        CorruptError,
+        lambda: modulated(section(LATENTS, b"\1" + coded(bits(0, 0)) + b"\0")),
+    ),
+    "R31_modulated_with_words_left_over": (
+        CorruptError,
+        lambda: modulated(section(LATENTS, b"\1" + bytes(12) + b"\1")),
+    ),
+    "R36_dimensions": (LimitError, lambda: modulated(NO_LATENTS, shape=(6, 2, 1025, 7, 128))),
+    "R36_shifted_units": (LimitError, lambda: modulated(NO_LATENTS, shape=(6, 2, 5, 2049, 128))),
+    "R36_latents_of_patches": (
+        LimitError,
+        lambda: modulated(
+            NO_LATENTS,
+            shape=(2, 1, 1000, 7, 128),
+            front=b"\2\1\3\2" + axis(1, 2**12) + axis(2, 2**12),
+        ),
+    ),
+    "R39_modulated_of_two_levels": (
+        CorruptError,
+        lambda: modulated(section(LATENTS, b"\2" + coded(bits(0, 0)))),
+    ),
+    "R41_latent_of_a_patch": (CorruptError, lambda: modulated(first_group(32768, 0))),
+    "R42_group_without_latents": (CorruptError, lambda: modulated(first_group(0, 0))),
+    "R50_modulated_variant": (
+        UnsupportedError,
+        lambda: modulated(NO_LATENTS, front=b"\2\1\x83\2" + axis(1) + axis(2)),
+    ),
+    "R65_margin_of_0": (CorruptError, lambda: modulated(NO_LATENTS, shape=(6, 0, 5, 7, 128))),
+    "R65_margin_too_wide": (CorruptError, lambda: modulated(NO_LATENTS, shape=(6, 4, 5, 7, 128))),
+    "R65_patch_of_0": (CorruptError, lambda: modulated(NO_LATENTS, shape=(0, 0, 5, 7, 128))),
+    "R65_no_dimension": (CorruptError, lambda: modulated(NO_LATENTS, shape=(6, 2, 0, 7, 128))),
+    "R65_no_shifted_unit": (CorruptError, lambda: modulated(NO_LATENTS, shape=(6, 2, 5, 0, 128))),
+    "R66_base_that_is_not_there": (
+        MissingBaseError,
+        lambda: modulated(NO_LATENTS, base=bytes(range(8))),
+    ),
+    "R67_other_margin": (CorruptError, lambda: modulated(NO_LATENTS, shape=(6, 3, 5, 7, 128))),
+    "R67_other_dimensions": (CorruptError, lambda: modulated(NO_LATENTS, shape=(6, 2, 6, 7, 128))),
+    "R67_two_channels": (
+        CorruptError,
+        lambda: modulated(NO_LATENTS, front=b"\0\1\3\2\2" + axis(1) + axis(2)),
+    ),
+    "R67_one_axis": (CorruptError, lambda: modulated(NO_LATENTS, front=b"\2\1\3\1" + axis(1))),
+}
+
 every_file = pytest.mark.parametrize("name", FILES)
 
 
@@ -874,6 +963,7 @@ def test_the_parts_make_a_good_file() -> None:
         tiled(runs(b"", coded(*level(1, 0)))),
         tiled(runs(b"", levels=1), runs(b"", b"", levels=1), levels=2),
         residuals(residual(b"", b"", edges=(0, 1))),
+        modulated(NO_LATENTS),
     ):
         assert (inrcodec.decode(data).samples == 128).all()
 
@@ -902,7 +992,8 @@ def test_info_refuses_it_or_tells_what_it_says(name: str) -> None:
     except FILES[name][0]:
         return
     symbols = {"R26", "R27", "R28", "R29", "R30", "R31", "R36", "R40", "R41", "R42"}
-    symbols |= {"R45", "R46", "R47", "R60", "R61", "R62", "R63", "R64", "R75", "R76", "R77"}
+    symbols |= {"R45", "R46", "R47", "R60", "R61", "R62", "R63", "R64", "R66", "R67"}
+    symbols |= {"R75", "R76", "R77"}
     assert name[:3] in symbols
     assert described["tracks"]
 

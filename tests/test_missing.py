@@ -21,7 +21,7 @@ from inrcodec.coding.mask import distinct, shared_axes
 from inrcodec.errors import InputError, InrcodecError, UsageError
 from inrcodec.fitting import grid_fit
 from inrcodec.fitting.inpainting import inpainted
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.batch import query_many
 from inrcodec.query.quality import psnr
 

@@ -11,8 +11,8 @@ import inrcodec
 from inrcodec.errors import TargetMissedError, UsageError
 from inrcodec.files.arrays import from_array
 from inrcodec.fitting.mixture import component_goal, mixture
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import PyramidGoal
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.evaluator import evaluator
 from inrcodec.query.quality import psnr
 from inrcodec.query.view import SignalView

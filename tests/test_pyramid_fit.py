@@ -30,7 +30,7 @@ from inrcodec.files.arrays import from_array
 from inrcodec.fitting import pyramid_spec, schedule, signals
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.optimiser import Soap
-from inrcodec.fitting.presets import PyramidPreset, Settings
+from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.fitting.pyramid_descent import PyramidState, descend, loss, tune_networks
 from inrcodec.fitting.pyramid_fit import fit_pyramid
 from inrcodec.fitting.pyramid_networks import Networks, random_networks
@@ -50,6 +50,7 @@ from inrcodec.fitting.pyramid_targets import (
 )
 from inrcodec.fitting.pyramid_trim import trimmed_to
 from inrcodec.fitting.schedule import Budget, quiet
+from inrcodec.fitting.settings import Settings
 from inrcodec.native_choice import VARIABLE, instruction_set
 from inrcodec.signal import Axis, Signal, SignalInfo
 

@@ -19,12 +19,13 @@ from inrcodec.coding.context import IntegerNetwork
 from inrcodec.coding.native_latents import code_length
 from inrcodec.coding.quantize import dequantize
 from inrcodec.fitting.native_step import step_for
-from inrcodec.fitting.presets import PyramidPreset, Settings
+from inrcodec.fitting.presets import PyramidPreset
 from inrcodec.fitting.pyramid_fit import fit_pyramid
 from inrcodec.fitting.pyramid_result import FittedPyramid
 from inrcodec.fitting.pyramid_spec import chosen_spec
 from inrcodec.fitting.pyramid_targets import PyramidGoal
 from inrcodec.fitting.schedule import Budget, finished, quiet
+from inrcodec.fitting.settings import Settings
 
 QUICK = replace(
     PyramidPreset(steps=40, tuning_steps=2, contexts=(4,), synthesis=(6,), residuals=1),

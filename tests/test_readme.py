@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from inrcodec.fields.pyramid import PyramidSpec
-from inrcodec.fitting.presets import DEFAULT_EFFORT, EFFORT, PYRAMID_EFFORT
+from inrcodec.fitting.presets import DEFAULT_EFFORT, PYRAMID_EFFORT
+from inrcodec.fitting.siren_presets import EFFORT
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -19,8 +19,8 @@ from inrcodec.coding.starts import FRACTION_BITS, has_start, start_values
 from inrcodec.errors import UnsupportedError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_spec import LEVELS, LONG_FROM, LOW_FROM, STARTS, started
+from inrcodec.fitting.settings import Settings
 
 FILE = Path(starts.__file__).with_name("starts.npz")
 

@@ -16,7 +16,7 @@ from inrcodec.codec import Encoded, as_signal, encode_signal
 from inrcodec.errors import UsageError
 from inrcodec.fitting import pyramid_spec, signals
 from inrcodec.fitting.ms_ssim import MsSsim
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.signal import Axis, Signal, SignalInfo
 
 FACE = np.ascontiguousarray(skimage.data.astronaut()[84:156, 196:260])

@@ -15,7 +15,7 @@ import torch
 import inrcodec
 from bench.codecs.codec import Codec, CodecMissingError, Coded, Entry, Picture
 from inrcodec.codec import as_signal, encode_signal
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_presets import EFFORT
 
 

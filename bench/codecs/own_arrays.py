@@ -16,7 +16,8 @@ from bench.array_rows import ArrayRow, compare
 from bench.codecs.own import signal_versions, sources
 from bench.volumes import Array, Volume
 from inrcodec.errors import UsageError
-from inrcodec.fitting.presets import DEFAULT_EFFORT, KINDS
+from inrcodec.fitting.presets import DEFAULT_EFFORT
+from inrcodec.fitting.settings import KINDS
 from inrcodec.signal import Axis
 
 DEGREES = {"latitude": "degrees_north", "longitude": "degrees_east"}

@@ -20,6 +20,7 @@ from inrcodec.bitstream.wire import (
 )
 from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.modulated import ModulatedSpec
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.fields.siren import SirenSpec
 
@@ -168,15 +169,17 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, tuple[
 def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
     """Raise CorruptError unless the sections, (type, track) of each, have their canonical order.
 
-    Of every track the parameters (those of a siren may be sparse ones), at most one mask, and, if
-    it is a pyramid, any number of latents and at most one residual; last, at most one metadata
-    section.
+    Of every track the parameters (those of a siren may be sparse ones; a modulated one has latents
+    instead), at most one mask, and, if it is a pyramid, any number of latents and at most one
+    residual; last, at most one metadata section.
     """
     known = [(kind, track) for kind, track in found if kind in set(SectionType)]
     wanted: list[tuple[int, int]] = []
     for number, track in enumerate(header.tracks):
         sparse = (int(SectionType.SPARSE), number)
-        if isinstance(track.spec, SirenSpec) and sparse in known:
+        if isinstance(track.spec, ModulatedSpec):
+            wanted.append((int(SectionType.LATENTS), number))
+        elif isinstance(track.spec, SirenSpec) and sparse in known:
             wanted.append(sparse)
         else:
             wanted.append((int(SectionType.PARAMETERS), number))
@@ -189,8 +192,8 @@ def check_order(header: Header, found: Sequence[tuple[int, int]]) -> None:
             wanted += [residual] * min(1, known.count(residual))
     if known not in (wanted, [*wanted, (int(SectionType.METADATA), 0)]):
         raise CorruptError(
-            "sections: one parameters section per track, then its mask, latents and residual, and "
-            f"metadata last, expected; found {known[:20]}"
+            "sections: of every track parameters (none if modulated), mask, latents and residual, "
+            f"and metadata last, expected; found {known[:20]}"
         )
 
 
@@ -229,9 +232,10 @@ def _places(
 ) -> list[Place | None]:
     """Places of the sections of one track, from the number of levels that each announces."""
     places: list[Place | None] = []
-    if not isinstance(spec, PyramidSpec):
+    if isinstance(spec, SirenSpec):
         return places
-    rest, tiles, lost = spec.levels, sections_of_levels(spec), set()
+    levels_of = spec.levels if isinstance(spec, PyramidSpec) else 1
+    rest, tiles, lost = levels_of, sections_of_levels(spec), set()
     for start in range(0, len(counts), tiles):
         group = counts[start : start + tiles]
         told = {count for count in group if count is not None}
@@ -249,5 +253,5 @@ def _places(
                 lost.add(tile)
             places.append(None if tile in lost else Place(levels, tile))
     if whole and counts and rest:
-        raise CorruptError(f"{what}: {rest} of {spec.levels} levels are missing")
+        raise CorruptError(f"{what}: {rest} of {levels_of} levels are missing")
     return places + [None] * (len(counts) - len(places))

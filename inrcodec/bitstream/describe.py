@@ -11,6 +11,7 @@ from inrcodec.bitstream.header import Track
 from inrcodec.bitstream.kinds import tile_count
 from inrcodec.bitstream.metadata import unpack_metadata
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAGIC, Limits, SectionType
+from inrcodec.fields.modulated import ModulatedSpec
 from inrcodec.fields.pyramid import PyramidSpec
 
 
@@ -83,6 +84,9 @@ def _track(track: Track) -> dict[str, Any]:
             "edges": list(spec.edges),
             "tiles": tile_count(spec),
         }
+    if isinstance(spec, ModulatedSpec):
+        own = {"base": spec.base, "patch": spec.patch, "dimensions": spec.dimensions}
+        return {**told, **own, "latents": spec.latent_count, "step": spec.step_size}
     return {
         **told,
         "omega_0": spec.omega_0,

@@ -15,6 +15,7 @@ from inrcodec.errors import CorruptError, UnsupportedError
 from inrcodec.fields.activations import SHAPE_DENOMINATOR, SHAPES, Activation
 from inrcodec.fields.encodings import MAX_ORDER, Encoding
 from inrcodec.fields.field import FieldSpec
+from inrcodec.fields.modulated import ModulatedSpec
 from inrcodec.fields.pyramid import REACH, PyramidSpec, coarser
 from inrcodec.fields.siren import OMEGA_DENOMINATOR, SirenSpec
 from inrcodec.signal import SignalInfo
@@ -22,7 +23,9 @@ from inrcodec.signal import SignalInfo
 
 def is_variant(spec: FieldSpec) -> bool:
     """Whether a spec needs more fields than those of its kind."""
-    return bool(_features(spec)) if isinstance(spec, PyramidSpec) else not spec.plain
+    if isinstance(spec, PyramidSpec):
+        return bool(_features(spec))
+    return isinstance(spec, SirenSpec) and not spec.plain
 
 
 def pack_spec(spec: FieldSpec) -> bytes:
@@ -31,6 +34,9 @@ def pack_spec(spec: FieldSpec) -> bytes:
     """
     if isinstance(spec, PyramidSpec):
         return _pack_pyramid(spec)
+    if isinstance(spec, ModulatedSpec):
+        own = {name: getattr(spec, name) for name, _ in wire.MODULATED_FIELDS}
+        return primitives.row(wire.MODULATED_FIELDS, own)
     return _pack_siren(spec)
 
 
@@ -40,15 +46,26 @@ def unpack_spec(
     """The architecture of the field of a track that `info` describes."""
     if kind == KindId.PYRAMID:
         return _unpack_pyramid(variant, reader, info, limits)
-    return _unpack_siren(variant, reader, info, limits)
+    if kind == KindId.SIREN:
+        return _unpack_siren(variant, reader, info, limits)
+    if variant:
+        raise UnsupportedError(
+            f"header: unknown variant of a {kind.name.lower()}; a newer inrcodec is needed"
+        )
+    return _unpack_modulated(reader, info, limits)
 
 
 def check_specs(specs: Sequence[FieldSpec], limits: Limits) -> None:
     """Raise LimitError if all tracks together ask for too many parameters or latents."""
     within("parameters", sum(spec.parameter_count for spec in specs), limits.parameters)
     pyramids = [spec for spec in specs if isinstance(spec, PyramidSpec)]
-    within("latents", sum(spec.latent_count for spec in pyramids), limits.latents)
+    modulated = [spec for spec in specs if isinstance(spec, ModulatedSpec)]
+    latents = sum(spec.latent_count for spec in pyramids)
+    latents += sum(spec.latent_count for spec in modulated)
+    within("latents", latents, limits.latents)
     work = sum(context_macs(spec) for spec in pyramids)
+    # A hidden unit or two for every pair of dimensions.
+    work += sum(2 * spec.latent_count * spec.dimensions for spec in modulated)
     within("multiply-accumulates of context networks", work, limits.macs)
 
 
@@ -111,6 +128,16 @@ def _unpack_siren_variant(reader: primitives.Reader, plain: SirenSpec) -> SirenS
     if spec.plain or spec.depth == 0:
         raise CorruptError("header: the variant of a siren is the plain one, or has no layer")
     return spec
+
+
+def _unpack_modulated(reader: primitives.Reader, info: SignalInfo, limits: Limits) -> ModulatedSpec:
+    row = reader.row(wire.MODULATED_FIELDS)
+    within("dimensions", row["dimensions"], limits.dimensions)
+    within("units", row["units"], limits.width)
+    within("outputs", len(info.channels), limits.channels)
+    if row["dimensions"] == 0 or row["units"] == 0 or not 1 <= row["margin"] <= row["patch"] // 2:
+        raise CorruptError(f"header: impossible modulated field {row}")
+    return ModulatedSpec(info.lattice, len(info.channels), **row)
 
 
 def _pack_pyramid(spec: PyramidSpec) -> bytes:
@@ -251,6 +278,6 @@ def tile_count(spec: PyramidSpec) -> int:
     )
 
 
-def sections_of_levels(spec: PyramidSpec) -> int:
-    """Sections that the same levels of a pyramid are in: one for each tile, or one for all."""
-    return 1 if spec.edges else tile_count(spec)
+def sections_of_levels(spec: PyramidSpec | ModulatedSpec) -> int:
+    """Sections that the same levels of latents are in: one for each tile, or one for all."""
+    return 1 if isinstance(spec, ModulatedSpec) or spec.edges else tile_count(spec)

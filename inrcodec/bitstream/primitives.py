@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from inrcodec.bitstream.wire import MAX_INTEGER, MAX_TEXT_BYTES, MAX_VARINT_BYTES
 from inrcodec.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from inrcodec.fields.modulated import HASH_BYTES
 
 FieldTable = Iterable[tuple[str, str]]
 
@@ -83,6 +84,10 @@ class Reader:
         """Layers of a network: how many, then the width of each."""
         return tuple(self.varint() for _ in range(self.u8()))
 
+    def hash(self) -> str:
+        """The beginning of a SHA-256, as hexadecimal digits."""
+        return self.take(HASH_BYTES).hex()
+
     def row(self, table: FieldTable) -> dict[str, Any]:
         """One run of fields, by name."""
         return {name: getattr(self, kind)() for name, kind in table}
@@ -154,6 +159,7 @@ _WRITERS: dict[str, Callable[[Any], bytes]] = {
     "number": number,
     "text": text,
     "widths": widths,
+    "hash": bytes.fromhex,
 }
 
 

@@ -25,6 +25,7 @@ class SectionType(IntEnum):
 class KindId(IntEnum):
     SIREN = 1
     PYRAMID = 2
+    MODULATED = 3
 
 
 class StartId(IntEnum):
@@ -107,7 +108,7 @@ class AxisId(IntEnum):
 
 SINCE: dict[type[IntEnum], dict[int, int]] = {
     SectionType: {SectionType.RESIDUAL: 2, SectionType.MASK: 2, SectionType.SPARSE: 2},
-    KindId: {KindId.PYRAMID: 1},
+    KindId: {KindId.PYRAMID: 1, KindId.MODULATED: 2},
     ContentId: {ContentId.ARRAY: 2},
     DtypeId: {dtype: 2 for dtype in DtypeId if dtype > DtypeId.FLOAT32},
     AxisId: {axis: 2 for axis in AxisId if axis not in (AxisId.Y, AxisId.X)},
@@ -141,7 +142,7 @@ GRID_TILED = 0x80
 
 # Runs of header fields, in order: (name, type). Types: u8, varint, f64 (little-endian), number (a
 # varint, then an f32 or f64 where it is no integer), text, widths (u8, the number of layers, then a
-# varint for each).
+# varint for each), hash (8 bytes).
 PREAMBLE_FIELDS = (("tracks", "varint"), ("sections", "varint"))
 CONTENT_FIELDS = (("content", "u8"), ("dtype", "u8"), ("kind", "u8"))
 RANGE_FIELDS = (("low", "f64"), ("high", "f64"))
@@ -176,6 +177,15 @@ FEATURES = {
     Feature.COARSE: COARSE_FIELDS,
     Feature.EDGES: EDGES_FIELDS,
 }
+
+MODULATED_FIELDS = (
+    ("base", "hash"),
+    ("patch", "u8"),
+    ("margin", "u8"),
+    ("dimensions", "varint"),
+    ("units", "varint"),
+    ("step", "u8"),
+)
 
 RESIDUAL_FIELDS = (("step", "number"),)
 MASK_FIELDS = (("shared", "u8"), ("filled", "u8"))
@@ -222,6 +232,7 @@ class Limits:
     layers: int = 4
     units: int = 256
     residuals: int = 4
+    dimensions: int = 1024
     latents: int = 2**28
     tiles: int = 2**18
 

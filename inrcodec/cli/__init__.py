@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 from inrcodec import __version__
 from inrcodec.bitstream.wire import DEFAULT_LIMITS, MAJOR, MINOR
 from inrcodec.cli import values
+from inrcodec.cli.base_words import base_words
 from inrcodec.cli.streams import finish_stdout, put, say
 from inrcodec.errors import ExitCode, InrcodecError, LimitError
 from inrcodec.fields.siren import COIN_NETS
-from inrcodec.fitting.presets import AUTO, DEFAULT_EFFORT, DEFAULT_QUALITY, KINDS, TUNES
+from inrcodec.fitting.presets import DEFAULT_EFFORT, DEFAULT_QUALITY
+from inrcodec.fitting.settings import AUTO, KINDS, TUNES
 from inrcodec.fitting.siren_presets import EFFORT, FAMILIES, USUAL_FAMILY
 from inrcodec.fitting.sparsify import PLAIN, SPARSIFY
 
@@ -187,6 +189,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("reference", metavar="A", help="a picture, array or .inrc file")
     compare.add_argument("other", metavar="B", help="a picture, array or .inrc file of its size")
     _array_words(compare)
+    base_words(commands, _Parser, EXIT_CODES)
     return top
 
 
@@ -201,7 +204,7 @@ def _files(words: _Command, made: str) -> None:
 
 
 def _encode_words(words: _Command) -> None:
-    """Each `dest` is the name of a field of `inrcodec.fitting.presets.Settings` where it is one."""
+    """Each `dest` is the name of a field of `fitting.settings.Settings` where it is one."""
     _files(words, "the .inrc file")
     usual = DEFAULT_QUALITY
     target = words.add_mutually_exclusive_group()
@@ -249,6 +252,7 @@ def _encode_words(words: _Command) -> None:
     about = f"siren: frequency of its layers, or {AUTO}: by the signal's spectrum (sines 30)"
     add("--omega", type=values.omega, dest="omega_0", metavar="W", help=about)
     add("--steps", type=int, metavar="N", help="of the fit, before rounding")
+    add("--base", metavar="NAME", help="of a modulated field: a name, or how its hash begins")
     add("--kept", type=int, help=argparse.SUPPRESS)
     add("--coarse", type=int, metavar="N", help="halvings of the lattice of a pyramid")
     about = f"siren: hidden weights as sums of atoms of a dictionary, SINR ({PLAIN})"

@@ -19,7 +19,7 @@ from inrcodec.errors import ExitCode, UsageError
 from inrcodec.files.pillow_image import METADATA
 from inrcodec.files.signals import check_readable, read_signal
 from inrcodec.files.sources import KEPT, USUALLY_KEPT
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 
 KEEP = {"icc": USUALLY_KEPT, "all": (*METADATA, *KEPT), "none": ()}
 

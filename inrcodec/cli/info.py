@@ -95,6 +95,9 @@ def _more(track: dict[str, Any]) -> str:
         shape = f" {track['shape']:g}" if track["shape"] else ""
         encoding = f", {track['encoding']} {track['order']}" if track["order"] else ""
         return f", {track['activation']}{shape}, omega_0 {track['omega_0']:g}{encoding}"
+    if "base" in track:
+        patches = f"{track['latents']:,} latents of step {track['step']:.3g}"
+        return f", base {track['base']}, {patches}"
     tiles = f", {track['tiles']} tiles of {track['tile']}" if track["tile"] else ""
     return f", {track['levels']} levels, {track['latents']:,} latents{tiles}"
 
@@ -104,5 +107,5 @@ def _where(section: dict[str, Any], track: dict[str, Any]) -> str:
     if "levels" not in section:
         return ""
     first, last = section["levels"][0], section["levels"][-1]
-    tile = f" of tile {section['tile']}" if track["tile"] else ""
+    tile = f" of tile {section['tile']}" if track.get("tile") else ""
     return f", level {first}{tile}" if first == last else f", levels {first} to {last}{tile}"

@@ -11,13 +11,13 @@ from inrcodec.bitstream.container import unpack
 from inrcodec.bitstream.wire import SectionType
 from inrcodec.fitting.bounds import absolute_bound, bound_share
 from inrcodec.fitting.mixture import MOST_SAMPLES, mixture
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_targets import (
     PyramidGoal,
     first_weight,
     weight_of_bpp,
     weight_of_quality,
 )
+from inrcodec.fitting.settings import Settings
 from inrcodec.signal import Signal, SignalInfo
 
 PILOT, PILOT_EFFORT = 2**17, 4

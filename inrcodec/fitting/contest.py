@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from inrcodec.errors import TargetMissedError
 from inrcodec.fitting.arrangement import Result, best_mix
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 from inrcodec.signal import Signal, is_picture
 
 MOST_BYTES = 2**14

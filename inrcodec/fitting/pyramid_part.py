@@ -18,7 +18,6 @@ from inrcodec.fitting.mixture import component_goal, joined, mixed_axis, mixture
 from inrcodec.fitting.ms_ssim import MsSsim
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.objective import psnr_of
-from inrcodec.fitting.presets import Settings
 from inrcodec.fitting.pyramid_fit import fit_pyramid
 from inrcodec.fitting.pyramid_result import FittedPyramid, Probe, decoded_values
 from inrcodec.fitting.pyramid_spec import (
@@ -33,6 +32,7 @@ from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight, weight_o
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import normalised
 from inrcodec.fitting.schedule import Budget, Progress
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.tilings import in_tiles
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import Workers
@@ -43,6 +43,20 @@ MANY = 2**20
 
 PSNR_WITHIN = 0.1
 """What a PSNR may be missed by, in dB."""
+
+
+def goal_of(part: Signal, settings: Settings, available: float) -> PyramidGoal:
+    """What the settings ask of a part, where its symbols may take `available` bytes."""
+    if settings.rate_weight is not None:
+        return PyramidGoal(rate_weight=settings.rate_weight)
+    if settings.max_error is not None:
+        bound = absolute_bound(settings.max_error, part.info)
+        return PyramidGoal(bound=bound_share(bound, part.info))
+    if settings.psnr is not None:
+        return PyramidGoal(psnr=settings.psnr + _missing_decibels(part))
+    if math.isfinite(available) and settings.quality is None:
+        return PyramidGoal(bits=8 * max(available, 1.0))
+    return PyramidGoal(rate_weight=weight_of_quality(settings.asked_quality))
 
 
 def fit_pyramid_part(
@@ -57,16 +71,9 @@ def fit_pyramid_part(
     preset = settings.pyramid_preset()
     kept = max(settings.kept or 0, int(settings.mix is not None))
     spec = chosen_spec(part.info, preset, settings.kept or 0)
-    goal = PyramidGoal(rate_weight=weight_of_quality(settings.asked_quality))
-    if settings.rate_weight is not None:
-        goal = PyramidGoal(rate_weight=settings.rate_weight)
-    elif settings.max_error is not None:
-        bound = absolute_bound(settings.max_error, part.info)
-        goal = PyramidGoal(bound=bound_share(bound, part.info))
-    elif settings.psnr is not None:
-        goal = PyramidGoal(psnr=settings.psnr + _missing_decibels(part))
-    elif math.isfinite(available) and settings.quality is None:
-        goal = PyramidGoal(bits=8 * max(available - section_bytes(spec, available), 1.0))
+    if math.isfinite(available):
+        available -= section_bytes(spec, available)
+    goal = goal_of(part, settings, available)
     if settings.mix is None:
         fitted = _fitted_coarse(part, kept, goal, settings, budget, progress, workers)
         known = dequantize(fitted.spec, fitted.quantised.symbols, fitted.quantised.recipes)

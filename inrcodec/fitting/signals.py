@@ -20,12 +20,13 @@ from inrcodec.fitting.bounds import (
 from inrcodec.fitting.constant import constant_track
 from inrcodec.fitting.frequency import matched
 from inrcodec.fitting.grid_fit import fitted_grid
+from inrcodec.fitting.modulated_track import SECTION_FRAME, chosen_base, modulated_track
 from inrcodec.fitting.ms_ssim import scale_count
-from inrcodec.fitting.presets import Settings
-from inrcodec.fitting.pyramid_part import fit_pyramid_part
+from inrcodec.fitting.pyramid_part import fit_pyramid_part, goal_of
 from inrcodec.fitting.rate_control import Goal, fit_track
 from inrcodec.fitting.samples import Samples
 from inrcodec.fitting.schedule import Budget, Progress, finished, quiet
+from inrcodec.fitting.settings import Settings
 from inrcodec.fitting.siren_presets import FAMILIES, Family
 from inrcodec.fitting.tracks import FittedTrack
 from inrcodec.fitting.workers import Workers, working
@@ -60,7 +61,7 @@ def fit_signal(
         for part in parts:
             step_of_bound(absolute_bound(settings.max_error, part.info), part.info)
     left = settings.budget_bytes(parts[0].info.positions) - fixed_bytes
-    fit_part = _fit_siren if settings.chosen_kind == "siren" else fit_pyramid_part
+    fit_part = FITS[settings.chosen_kind]
     fitted: list[FittedTrack] = []
     with working(device) as workers:
         # Alpha first: what it does not need is for the colours.
@@ -122,6 +123,22 @@ def _family(part: Signal, settings: Settings) -> Family:
         layers = settings.layers() if settings.net else USUAL_LAYERS
         return matched(family, part, layers, settings.seed)
     return replace(family, omega_0=round(settings.omega_0 * OMEGA_DENOMINATOR) / OMEGA_DENOMINATOR)
+
+
+def _fit_modulated(
+    part: Signal,
+    settings: Settings,
+    available: float,
+    budget: Budget,
+    progress: Progress,
+    workers: Workers,
+) -> FittedTrack:
+    goal = goal_of(part, settings, available - SECTION_FRAME)
+    base = chosen_base(settings.base, part.info)
+    return modulated_track(part, base, goal, settings.effort, budget, progress)
+
+
+FITS = {"siren": _fit_siren, "pyramid": fit_pyramid_part, "modulated": _fit_modulated}
 
 
 def coded_mask(part: Signal, seed: int) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import inrcodec
 from inrcodec.errors import UsageError
 from inrcodec.files.arrays import AXES, TYPES
-from inrcodec.fitting.presets import Settings
+from inrcodec.fitting.settings import Settings
 
 MOST_AXES = max(AXES)
 

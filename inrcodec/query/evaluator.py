@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrcodec.fields.field import Field, FieldSpec
+from inrcodec.fields.modulated import ModulatedSpec
 from inrcodec.fields.siren import SirenSpec
 from inrcodec.query import sirens
 from inrcodec.query.kernels.reference import Floats
 from inrcodec.query.lattice import Window
 from inrcodec.query.mixtures import mixture_evaluator
+from inrcodec.query.modulations import ModulatedEvaluator
 from inrcodec.query.pyramids import PyramidEvaluator
 from inrcodec.query.sirens import SirenEvaluator
 from inrcodec.signal import SignalInfo
@@ -53,6 +55,8 @@ def evaluator(field: Field, info: SignalInfo) -> Evaluator:
     """What answers for a field that describes a signal of `info`."""
     if isinstance(field.spec, SirenSpec):
         return SirenEvaluator(field.spec, field, info)
+    if isinstance(field.spec, ModulatedSpec):
+        return ModulatedEvaluator(field.spec, field)
     if field.spec.mixed:
         return mixture_evaluator(field.spec, field, info.lattice)
     return PyramidEvaluator(field.spec, field, info.lattice)

@@ -196,6 +196,7 @@ def _values(
             return pyramids.render(spec, parameters, arrays, inner, output)
         return pyramids.resampled(spec, parameters, arrays, fine, inner, output)
     assert members[0].group is not None
+    assert isinstance(spec, SirenSpec)
     lengths = [stop - start for start, stop in inner]
     fast = bool(members[0].group[1])
     return sirens.on_lattice(spec, parameters, arrays[0], lengths, output, fast)
