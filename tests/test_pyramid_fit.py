@@ -27,7 +27,7 @@ from inrcodec.coding.weights import pack_weights
 from inrcodec.errors import InrcodecError, TargetMissedError
 from inrcodec.fields.pyramid import PyramidSpec
 from inrcodec.files.arrays import from_array
-from inrcodec.fitting import pyramid_spec, schedule, signals
+from inrcodec.fitting import pyramid_part, pyramid_spec, schedule
 from inrcodec.fitting.native_step import step_for
 from inrcodec.fitting.optimiser import Soap
 from inrcodec.fitting.presets import PyramidPreset
@@ -583,7 +583,7 @@ def test_a_second_interrupt_ends_it(photo: np.ndarray) -> None:
 
 
 def test_an_interrupted_file_decodes(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inrcodec.fitting import signals
+    from inrcodec.fitting import pyramid_part
 
     calls = itertools.count()
 
@@ -592,7 +592,7 @@ def test_an_interrupted_file_decodes(photo: np.ndarray, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        signals, "step_for", lambda *arguments: Watched(step_for(*arguments), interrupt)
+        pyramid_part, "step_for", lambda *arguments: Watched(step_for(*arguments), interrupt)
     )
     samples = np.concatenate([photo, photo[..., :1]], axis=2)
     try:
@@ -650,7 +650,7 @@ def test_a_probe_of_kept_axes_is_a_part_of_every_level(monkeypatch: pytest.Monke
 
 
 def test_long_kept_axes_are_probed_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "PROBED_FROM", 2**12)
+    monkeypatch.setattr(pyramid_part, "PROBED_FROM", 2**12)
     monkeypatch.setattr(pyramid_spec, "PROBE", 2**12)
     lines = np.sin(np.indices((90, 130)).sum(0) / 9)
     fit = encode_signal(

@@ -14,7 +14,7 @@ import inrcodec
 from inrcodec.bitstream.container import unpack
 from inrcodec.codec import Encoded, as_signal, encode_signal
 from inrcodec.errors import UsageError
-from inrcodec.fitting import pyramid_spec, signals
+from inrcodec.fitting import pyramid_part, pyramid_spec
 from inrcodec.fitting.ms_ssim import MsSsim
 from inrcodec.fitting.settings import Settings
 from inrcodec.signal import Axis, Signal, SignalInfo
@@ -76,7 +76,7 @@ def test_alpha_is_as_without_tuning() -> None:
 
 
 def test_large_pictures_are_rounded_by_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "PROBED_FROM", 64 * 64)
+    monkeypatch.setattr(pyramid_part, "PROBED_FROM", 64 * 64)
     monkeypatch.setattr(pyramid_spec, "PROBE", 64 * 64)
     result = encoded(FACE, quality=50, tune="ms-ssim")
     assert similarity(result) > 0.9

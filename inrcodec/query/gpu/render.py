@@ -102,7 +102,7 @@ def samples_of(requests: Sequence[Request], device: Device, planar: bool) -> lis
 
 def route(field: Field, farthest: float) -> bool | None:
     """Whether the fast kernel asks a siren, or the float32 one; None where the CPU has to."""
-    if not isinstance(field.spec, SirenSpec):
+    if not isinstance(field.spec, SirenSpec) or not field.spec.plain:
         return None
     largest = largest_argument(field, farthest)
     if largest <= FAST_REACH and sirens.fits(field.spec, True):
