@@ -44,6 +44,7 @@ from inrcodec.coding.weights import (
     unpack_weights,
 )
 from inrcodec.errors import ExitCode, InrcodecError
+from inrcodec.fields.modulated import ModulatedSpec
 from inrcodec.fields.pyramid import WHOLE, PyramidSpec
 from inrcodec.files.sources import read_bytes
 
@@ -101,10 +102,13 @@ def parts_of(data: bytes) -> tuple[Part, ...]:
         elif section.type == SectionType.SPARSE:
             found.append(Part(place, "payload", "sparse", 8 * len(section.payload)))
         elif section.place is not None:
-            spec, network = header.tracks[section.track].spec, networks[section.track]
-            assert isinstance(spec, PyramidSpec)
-            known = tiles.setdefault(section.track, {})
-            found += _latents(spec, network, known, section, place)
+            spec = header.tracks[section.track].spec
+            if isinstance(spec, PyramidSpec):
+                known, network = tiles.setdefault(section.track, {}), networks[section.track]
+                found += _latents(spec, network, known, section, place)
+            elif isinstance(spec, ModulatedSpec):
+                bits, count = 8 * len(section.payload), spec.latent_count
+                found.append(Part(place, "patches", "latents", bits, values=count))
         else:
             found.append(Part(place, "payload", "metadata", 8 * len(section.payload)))
     return tuple(found)

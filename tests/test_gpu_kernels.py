@@ -265,13 +265,17 @@ def test_points_of_many_views(device: torch.device, make_view: MakeView) -> None
 
 
 def test_networks_that_no_kernel_takes_are_the_cpus() -> None:
-    spec = SirenSpec(2, 3, 2, 8)
-    (field,) = siren_fields(spec, random_siren(spec, 0)[None])
-    assert render.route(field, 1.0) is True
-    weight = field.parameters["weight1"]
-    for factor, kernel in ((200, False), (5000, None), (np.nan, None)):
-        louder = dict(field.parameters, weight1=weight * np.float32(factor))
-        assert render.route(Field(spec, louder), 1.0) is kernel
+    for width, usual, factors in (
+        (8, False, ((200, False), (20_000, None), (np.nan, None))),
+        (100, True, ((200, None), (np.nan, None))),
+    ):
+        spec = SirenSpec(2, 3, 2, width)
+        (field,) = siren_fields(spec, random_siren(spec, 0)[None])
+        assert render.route(field, 1.0) is usual
+        weight = field.parameters["weight1"]
+        for factor, kernel in factors:
+            louder = dict(field.parameters, weight1=weight * np.float32(factor))
+            assert render.route(Field(spec, louder), 1.0) is kernel
 
 
 def test_more_than_kernels_can_count_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,14 +101,17 @@ def samples_of(requests: Sequence[Request], device: Device, planar: bool) -> lis
 
 
 def route(field: Field, farthest: float) -> bool | None:
-    """Whether the fast kernel asks a siren, or the float32 one; None where the CPU has to."""
+    """Whether the fast kernel asks a siren, or the float32 one; None where the CPU has to.
+
+    The fast one is for networks that are too wide for the other: it is up to three 8-bit codes off.
+    """
     if not isinstance(field.spec, SirenSpec) or not field.spec.plain:
         return None
     largest = largest_argument(field, farthest)
-    if largest <= FAST_REACH and sirens.fits(field.spec, True):
-        return True
-    # NaN too: numbers that are none are the CPU's.
-    return False if largest <= REACH and sirens.fits(field.spec, False) else None
+    # NaN is beyond every reach: numbers that are none are the CPU's.
+    if largest <= REACH and sirens.fits(field.spec, False):
+        return False
+    return True if largest <= FAST_REACH and sirens.fits(field.spec, True) else None
 
 
 def scales(layers: Sequence[Layer], dtype: torch.dtype, device: torch.device) -> Tensor:
