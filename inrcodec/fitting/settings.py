@@ -160,7 +160,7 @@ class Settings:
         if self.tune != "mse":
             raise UsageError(f"max_error and tune {self.tune}: a bound is tuned for mse")
         if self.chosen_kind != "pyramid":
-            raise UsageError("max_error: other kinds' values differ between machines; use a pyramid")
+            raise UsageError("max_error: other kinds' values depend on the machine; use a pyramid")
 
     @property
     def chosen_kind(self) -> str:
