@@ -38,6 +38,7 @@ from inrcodec.fitting.base_run import train_base
 from inrcodec.fitting.base_start import Plan
 from inrcodec.fitting.modulated_model import Windows
 from inrcodec.fitting.modulated_rate import Contexts, bits, octaves
+from inrcodec.fitting.settings import Settings
 from inrcodec.query.quality import psnr
 
 TINY = Path(__file__).parent / "golden" / "bases"
@@ -214,6 +215,23 @@ def test_targets_are_met(photo: np.ndarray, own: Base) -> None:
     assert abs(psnr(signal, inrcodec.decode(asked)) - 24) < 0.3
     with pytest.raises(TargetMissedError):
         inrcodec.encode(photo, kind="modulated", psnr=80)
+
+
+@pytest.mark.parametrize("target", [{"target_size": 700}, {"psnr": 18.0}, {"quality": 40.0}])
+def test_an_interrupt_gives_what_was_tried(
+    photo: np.ndarray, own: Base, target: dict[str, float]
+) -> None:
+    told: list[str] = []
+
+    def progress(stage: str, share: float, psnr: float) -> None:
+        told.append(stage)
+        if told.count("fit") == 2 and stage == "fit":
+            raise KeyboardInterrupt
+
+    asked = Settings(kind="modulated", effort=9, **target)  # type: ignore[arg-type]
+    made = inrcodec.codec.encode_signal(inrcodec.codec.as_signal(photo), asked, progress)
+    assert made.interrupted
+    assert inrcodec.decode(made.data).samples.shape == photo.shape
 
 
 def test_more_quality_and_more_effort_are_better(photo: np.ndarray, own: Base) -> None:

@@ -218,8 +218,8 @@ def _encode_words(words: _Command) -> None:
         " the size)",
     )
     add("--bpp", type=float, metavar="X", help="bits per pixel of the whole file, at most")
-    add("--target-size", type=values.count, metavar="N", help="bytes, at most; 12k, 1.5M")
-    add("--psnr", type=float, metavar="DB", help="PSNR in dB, within 0.05")
+    add("--target-size", type=values.count, metavar="N", help="bytes, at most; 12k is 12,000, 1.5M")
+    add("--psnr", type=float, metavar="DB", help="PSNR in dB; pictures end within 0.1 of it")
     about = "the most that a sample may be off, in its unit or, as in 1%%, of the value range"
     add("--max-error", type=values.bound, metavar="E", help=about)
     about = "every sample of integers exactly: --max-error 0"

@@ -86,7 +86,10 @@ def _place(name: str) -> Path:
 
 def listed(args: argparse.Namespace) -> ExitCode:
     """One line for every base at hand."""
-    for base in known_bases():
+    bases = list(known_bases())
+    if not bases and not args.json:
+        say("base: none at hand; train one, or add a file")
+    for base in bases:
         if args.json:
             put(as_json(_described(base)))
         else:

@@ -53,6 +53,7 @@ class PatchFit:
 
     def __init__(self, target: Tensor, base: Base, budget: Budget) -> None:
         self.target, self.base, self.budget = target, base, budget
+        self.trials: list[Trial] = []
         lattice, outputs = tuple(target.shape[1:]), len(target)
         self.spec = ModulatedSpec(
             lattice,
@@ -120,7 +121,8 @@ class PatchFit:
             known = _nearest(wanted, known, mean, scale, self.weights * width**2, worth)
         assert best is not None
         _, flat, bits, psnr = best
-        return Trial(step, flat, bits, psnr)
+        self.trials.append(Trial(step, flat, bits, psnr))
+        return self.trials[-1]
 
 
 def _bits(latents: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from inrcodec.fitting.modulated_fit import (
     least_step,
     step_of_weight,
 )
-from inrcodec.fitting.pyramid_targets import PyramidGoal
+from inrcodec.fitting.pyramid_targets import PyramidGoal, first_weight
 from inrcodec.fitting.rate_control import PSNR_TOLERANCE
 from inrcodec.fitting.refine import Quantised
 from inrcodec.fitting.samples import normalised
@@ -43,22 +44,50 @@ def fit_modulated(
     budget: Budget,
     progress: Progress,
 ) -> tuple[ModulatedSpec, Trial, float]:
-    """The architecture, rounded latents that meet a goal, and the PSNR before rounding."""
+    """The architecture, rounded latents that meet a goal, and the PSNR before rounding.
+
+    An interrupt sets `budget.interrupted`, and the best of what was tried so far is taken.
+    """
     fit = PatchFit(target, base, budget)
     progress("fit", 0.0, math.nan)
     free = fit.free()
     float_psnr = fit.psnr(fit.left(free))
-    progress("fit", 1.0, float_psnr)
-    rounds = ROUNDS[effort]
-    if goal.psnr is not None:
-        found = _for_psnr(fit, free, goal.psnr, rounds)
-    elif goal.bits is not None:
-        found = _for_bits(fit, free, goal.bits, rounds)
-    else:
-        assert goal.rate_weight is not None
-        found = fit.rounded(free, step_of_weight(goal.rate_weight, len(target)), rounds)
+    try:
+        progress("fit", 0.3, float_psnr)
+        found = _searched(fit, free, goal, ROUNDS[effort])
+    except KeyboardInterrupt:
+        if budget.interrupted:
+            raise
+        budget.interrupted = True
+        progress("round", 0.0, float_psnr)
+        if not fit.trials:
+            fit.rounded(free, _usual_step(fit, goal), 1)
+        found = _best(fit.trials, goal)
     progress("round", 1.0, found.psnr)
     return replace(fit.spec, step=found.step), found, float_psnr
+
+
+def _searched(fit: PatchFit, free: Tensor, goal: PyramidGoal, rounds: int) -> Trial:
+    if goal.psnr is not None:
+        return _for_psnr(fit, free, goal.psnr, rounds)
+    if goal.bits is not None:
+        return _for_bits(fit, free, goal.bits, rounds)
+    return fit.rounded(free, _usual_step(fit, goal), rounds)
+
+
+def _usual_step(fit: PatchFit, goal: PyramidGoal) -> int:
+    return step_of_weight(first_weight(goal, fit.target[0].numel()), len(fit.target))
+
+
+def _best(trials: Sequence[Trial], goal: PyramidGoal) -> Trial:
+    """Of what was tried, what comes nearest to a goal; the last where that says nothing."""
+    if goal.bits is not None:
+        most = goal.bits
+        return min(trials, key=lambda each: (each.bits > most, -each.psnr))
+    if goal.psnr is not None:
+        least = goal.psnr
+        return min(trials, key=lambda each: (each.psnr < least, each.bits))
+    return trials[-1]
 
 
 def _for_bits(fit: PatchFit, free: Tensor, bits: float, rounds: int) -> Trial:
