@@ -14,13 +14,12 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import chain
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.bits_parts import Part, as_record, mean_parts, report
 from inrcodec.bitstream import primitives
 from inrcodec.bitstream.container import Section, pack_section, unpack, unpack_front
 from inrcodec.bitstream.describe import describe
@@ -49,34 +48,6 @@ from inrcodec.fields.pyramid import WHOLE, PyramidSpec
 from inrcodec.files.sources import read_bytes
 
 Tile = list[NDArray[np.int32]]
-
-AGREED = ("values", "shape", "step", "step_index", "family", "scale")
-"""What a mean keeps of its parts if they all agree."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some bits of a file, in one `place` (the header, a section) and under one `name`.
-
-    `group` is what summaries add up: container, metadata, recipes, the role of a tensor (weight,
-    bias, context, ...), latents, sparse (sums of atoms, as a whole), coder. Tensors also have a
-    shape, a quantiser step (and its
-    index), and a table: a family and the scale s that stands for a standard deviation of
-    2^(s/4 - 3) symbols.
-    """
-
-    place: str
-    name: str
-    group: str
-    bits: float
-    values: int | None = None
-    shape: tuple[int, ...] | None = None
-    step: float | None = None
-    step_index: int | None = None
-    family: str | None = None
-    scale: int | None = None
-    files: int = 1
-    """How many files have this part; in the others it counts as 0 bits."""
 
 
 def parts_of(data: bytes) -> tuple[Part, ...]:
@@ -213,67 +184,6 @@ def recipe_bits(roles: Sequence[str], recipes: Sequence[TensorRecipe]) -> float:
     return bits
 
 
-def mean_parts(files: Sequence[Sequence[Part]]) -> tuple[Part, ...]:
-    """Mean bits of every part that any file has; the means add up to the mean size."""
-    found: dict[tuple[str, str], list[Part]] = {}
-    # Deeper networks add tensors; the coder's end stays the last part of its section.
-    for part in sorted(chain(*files), key=lambda part: part.group == "coder"):
-        found.setdefault((part.place, part.name), []).append(part)
-    means = []
-    for same in found.values():
-        agreed = {name: _only([getattr(part, name) for part in same]) for name in AGREED}
-        bits = sum(part.bits for part in same) / len(files)
-        means.append(replace(same[0], **agreed, bits=bits, files=len(same)))
-    return tuple(means)
-
-
-def _only(values: Sequence[Any]) -> Any:
-    return values[0] if all(value == values[0] for value in values) else None
-
-
-def totals(parts: Sequence[Part]) -> dict[str, float]:
-    """Bits of each group."""
-    groups = dict.fromkeys(part.group for part in parts)
-    return {name: sum(part.bits for part in parts if part.group == name) for name in groups}
-
-
-def report(parts: Sequence[Part], files: int = 1) -> str:
-    """A Markdown table of the parts, then one of the groups. `files` is how many these are of."""
-    whole = sum(part.bits for part in parts)
-    lines = ["| part | shape | values | step | table | bits | bits/value | % |"]
-    lines.append("| --- | --- |" + " ---: |" * 6)
-    for place in dict.fromkeys(part.place for part in parts):
-        inside = [part for part in parts if part.place == place]
-        bits = sum(part.bits for part in inside)
-        lines.append(_line(Part(place, f"**{place}**", "", bits), whole))
-        for part in inside:
-            if part.files < files:
-                # A mean over files that lack the part says nothing of a value.
-                name = f"{part.name} (in {part.files} of {files})"
-                part = replace(part, name=name, values=None)
-            lines.append(_line(part, whole))
-    lines += ["", "| group | bits | % |", "| --- | ---: | ---: |"]
-    for group, bits in {**totals(parts), "sum": whole}.items():
-        lines.append(f"| {group} | {bits:,.1f} | {100 * bits / whole:.2f} |")
-    return "\n".join(lines)
-
-
-def _line(part: Part, whole: float) -> str:
-    shape = " x ".join(map(str, part.shape or ()))
-    count = "" if part.values is None else f"{part.values:,}"
-    step = "" if part.step is None else f"{part.step:.3g}"
-    table = "" if part.family is None or part.scale is None else f"{part.family} {part.scale}"
-    each = "" if part.values is None else f"{part.bits / part.values:.3f}"
-    bits, share = f"{part.bits:,.1f}", f"{100 * part.bits / whole:.2f}"
-    return "| " + " | ".join((part.name, shape, count, step, table, bits, each, share)) + " |"
-
-
-def _record(parts: Sequence[Part]) -> dict[str, Any]:
-    shares = sum(part.bits for part in parts)
-    listed = [asdict(part) | {"share": part.bits / shares} for part in parts]
-    return {"bits": totals(parts), "parts": listed}
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Print the parts of every file, and of their mean; the first failure gives the exit code."""
     summary = "Where the bits of .inrc files go, section by section and tensor by tensor."
@@ -294,14 +204,16 @@ def main(words: Sequence[str] | None = None) -> int:
             result = result or error.exit_code
             continue
         files.append(parts)
-        rows.append({"file": path, "bytes": found["bytes"], "bpp": found["bpp"], **_record(parts)})
+        rows.append(
+            {"file": path, "bytes": found["bytes"], "bpp": found["bpp"], **as_record(parts)}
+        )
         if not arguments.json:
             nets = " + ".join(f"{track['kind']} {track['net']}" for track in found["tracks"])
             print(f"\n{path}: {found['bytes']:,} bytes, {found['bpp']:.4g} bpp, {nets}\n")
             print(report(parts))
     mean = mean_parts(files) if len(files) > 1 else ()
     if arguments.json:
-        record = {"files": rows, "mean": _record(mean) if mean else None}
+        record = {"files": rows, "mean": as_record(mean) if mean else None}
         print(json.dumps(record, allow_nan=False))
     elif mean:
         size = sum(part.bits for part in mean) / 8
