@@ -18,7 +18,7 @@ from inrcodec.bitstream.wire import SectionType
 from inrcodec.cli import main
 from inrcodec.codec import as_signal, encode_signal
 from inrcodec.coding.mask import distinct, shared_axes
-from inrcodec.errors import InputError, InrcodecError, UsageError
+from inrcodec.errors import CorruptError, InputError, InrcodecError, UsageError
 from inrcodec.fitting import grid_fit
 from inrcodec.fitting.inpainting import inpainted
 from inrcodec.fitting.settings import Settings
@@ -266,3 +266,21 @@ def test_a_size_is_met_where_samples_are_missing(mix: str | None) -> None:
     data = inrcodec.encode(volume, mix=mix, effort=1, steps=40, target_size=2400)
     assert len(data) <= 2400
     assert (np.isnan(inrcodec.decode(data).samples[..., 0]) == np.isnan(volume)).all()
+
+
+def test_what_is_left_of_a_file_still_says_where_there_is_nothing() -> None:
+    """The mask stands before the latents; without it nothing is told, not something false."""
+    y, x = np.mgrid[0:70, 0:90]
+    samples = np.sin(x / 5).astype(np.float32) * np.cos(y / 7)
+    samples[20:50, 30:44] = np.nan
+    data = inrcodec.encode(samples, axes="yx", effort=1, steps=20, rate_weight=1e-5)
+    sections = unpack(data)[1]
+    kinds = [section.type for section in sections]
+    assert kinds[:2] == [SectionType.PARAMETERS, SectionType.MASK]
+    whole = np.isnan(inrcodec.decode(data).samples)
+    cut = inrcodec.decode(data[:-5], partial=True)
+    assert (np.isnan(cut.samples) == whole).all()
+    start = data.index(sections[1].payload)
+    for broken in (data[: start + 3], data[:start] + b"\xff" + data[start + 1 :]):
+        with pytest.raises(CorruptError):
+            inrcodec.decode(broken, partial=True)
